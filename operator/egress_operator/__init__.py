@@ -1,0 +1,1 @@
+"""The operator: turns ParticipantEgress and TrackCompositeEgress into recorder Jobs and mirrors them into status."""

@@ -1,0 +1,558 @@
+"""The one file that operator and recorder share: configuration, status, result, manifest, exit codes, names.
+
+Everything here is a value: no I/O, no clock, no environment. The operator writes `RecorderConfig` into the
+recording's Secret and reads `RecorderStatus` (HTTP) and `RecorderResult` (termination message); the recorder does
+the reverse. Each side accepts its own `CONTRACT_VERSION` and the one before (N and N-1), so that an image of
+either may be one release older: unknown fields are ignored, new fields have defaults.
+
+Units: times are RFC 3339 UTC (`datetime` with a time zone), durations are seconds as `float`, sizes are bytes,
+bitrates are kbit/s. Status names are LiveKit's `EgressStatus` without the prefix (livekit_egress.proto).
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+CONTRACT_VERSION = 1
+SUPPORTED_VERSIONS = frozenset({CONTRACT_VERSION, CONTRACT_VERSION - 1} - {0})
+
+# The directory that the operator mounts into the recorder's pod (one Secret per recording), file by file.
+CONFIG_FILE = "config.json"
+TOKEN_FILE = "token"  # noqa: S105 - a file name
+CONTROL_TOKEN_FILE = "control-token"  # noqa: S105 - a file name
+DESIRED_STATE_FILE = "desired-state.json"
+
+CONTROL_PORT = 8080
+"""TCP port of the recorder's control endpoint in its pod."""
+
+TERMINATION_MESSAGE_LIMIT = 4096
+"""Bytes that the kubelet keeps of one container's termination message."""
+
+
+class ContractError(ValueError):
+    """A document of the other side cannot be understood; the message names the field and the way out."""
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of the recorder (sysexits.h); the operator decides by them whether a next part follows."""
+
+    FINISHED = 0
+    """Complete, LimitReached or Aborted: the recording is over and its own record says how."""
+    USAGE = 64
+    DATA = 65
+    """The request cannot be fulfilled as it is (track unknown or of the wrong kind): Failed, no next part."""
+    UNREACHABLE = 69
+    """LiveKit or the storage does not answer: again, within the budget."""
+    SOFTWARE = 70
+    """A fault of the recorder itself: next part within `maxParts`."""
+    INTERRUPTED = 75
+    """SIGTERM without a stop request, or superseded: the part is finalised and uploaded, a next part follows."""
+    AUTHORIZATION = 77
+    CONFIGURATION = 78
+
+    @property
+    def is_final_failure(self) -> bool:
+        """True when repeating cannot help: no next part, the recording is Failed."""
+        return self in {ExitCode.USAGE, ExitCode.DATA, ExitCode.AUTHORIZATION, ExitCode.CONFIGURATION}
+
+
+class Phase(enum.StrEnum):
+    """What a recorder says of itself; the operator adds only `Pending`, `Starting` and `Failed` of its own."""
+
+    STARTING = "Starting"
+    ACTIVE = "Active"
+    ENDING = "Ending"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    ABORTED = "Aborted"
+    LIMIT_REACHED = "LimitReached"
+    INTERRUPTED = "Interrupted"
+    """Never shown to a user: this recorder ended, the recording did not (exit code 75, 69 or 70)."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the recorder will do nothing more."""
+        return self not in {Phase.STARTING, Phase.ACTIVE, Phase.ENDING}
+
+
+class EndReason(enum.StrEnum):
+    """LiveKit's end reasons (`details` is "End reason: X"; livekit_egress.go), and ours after them."""
+
+    STOP_REQUESTED = "StopEgress API"
+    SOURCE_CLOSED = "Source closed"
+    LIMIT_REACHED = "Session limit reached"
+    FAILURE = "Failure"
+    KILLED = "Process killed"
+    INTERRUPTED = "Interrupted"
+    SUPERSEDED = "Superseded by a newer recorder"
+
+
+class ErrorCode(enum.IntEnum):
+    """HTTP-like codes of LiveKit's `EgressInfo.error_code`."""
+
+    NONE = 0
+    INVALID_ARGUMENT = 400
+    UNAUTHENTICATED = 401
+    PERMISSION_DENIED = 403
+    NOT_FOUND = 404
+    FAILED_PRECONDITION = 412
+    LIMIT_REACHED = 413
+    INTERNAL = 500
+    UNAVAILABLE = 503
+
+
+class _Model(BaseModel):
+    """Frozen, camelCase on the wire, tolerant to fields of a newer version."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
+        alias_generator=lambda name: re.sub(r"_(.)", lambda match: match.group(1).upper(), name),
+        ser_json_timedelta="float",
+    )
+
+    def to_json(self) -> str:
+        """Return one line of JSON, camelCase keys, empty fields left out."""
+        return self.model_dump_json(by_alias=True, exclude_none=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, camelCase keys, empty fields left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+# ---- facts of a recording, used on both ways ------------------------------------------------------------------
+
+
+class Track(_Model):
+    """One subscribed track (LiveKit TrackInfo, the fields a reader of a recording wants)."""
+
+    sid: str
+    kind: Literal["audio", "video"]
+    source: str = Field(
+        default="", description="CAMERA, MICROPHONE, SCREEN_SHARE, SCREEN_SHARE_AUDIO, UNKNOWN"
+    )
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    muted: bool = False
+
+
+class Part(_Model):
+    """One file written by one recorder process. `location` is empty until the upload succeeded."""
+
+    part: int = Field(ge=1)
+    output: int = Field(default=0, ge=0, description="index in fileOutputs")
+    filename: str
+    location: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration: float = 0.0
+    size: int = 0
+    end_reason: str = ""
+
+
+class Gap(_Model):
+    """A piece of wall-clock time that is in no file."""
+
+    started_at: datetime
+    duration: float
+    reason: str
+
+
+# ---- configuration: operator → recorder ----------------------------------------------------------------------
+
+
+class ParticipantSource(_Model):
+    """Camera and microphone of one participant, or its screen share and that one's audio (ParticipantEgress)."""
+
+    kind: Literal["participant"] = "participant"
+    identity: str
+    screen_share: bool = False
+
+
+class TrackCompositeSource(_Model):
+    """One audio and/or one video track, by track sid (TrackCompositeEgress)."""
+
+    kind: Literal["trackComposite"] = "trackComposite"
+    audio_track_id: str = ""
+    video_track_id: str = ""
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> Self:
+        if not (self.audio_track_id or self.video_track_id):
+            raise ValueError("audioTrackId or videoTrackId is required")
+        return self
+
+
+Source = Annotated[ParticipantSource | TrackCompositeSource, Field(discriminator="kind")]
+
+
+class Encoding(_Model):
+    """What the file is encoded to. Defaults are LiveKit's in code (E:pkg/config/pipeline.go), not its comments."""
+
+    width: int = Field(default=1280, ge=16, le=4096, multiple_of=2)
+    height: int = Field(default=720, ge=16, le=4096, multiple_of=2)
+    framerate: int = Field(default=30, ge=1, le=60)
+    video_bitrate: int = Field(default=3000, ge=1, description="kbit/s")
+    audio_bitrate: int = Field(default=128, ge=1, description="kbit/s, stereo")
+
+
+PRESETS: Mapping[str, Encoding] = {
+    "H264_720P_30": Encoding(),
+    "H264_720P_60": Encoding(framerate=60, video_bitrate=4500),
+    "H264_1080P_30": Encoding(width=1920, height=1080, video_bitrate=4500),
+    "H264_1080P_60": Encoding(width=1920, height=1080, framerate=60, video_bitrate=6000),
+    "PORTRAIT_H264_720P_30": Encoding(width=720, height=1280),
+    "PORTRAIT_H264_720P_60": Encoding(width=720, height=1280, framerate=60, video_bitrate=4500),
+    "PORTRAIT_H264_1080P_30": Encoding(width=1080, height=1920, video_bitrate=4500),
+    "PORTRAIT_H264_1080P_60": Encoding(width=1080, height=1920, framerate=60, video_bitrate=6000),
+}
+"""LiveKit's EncodingOptionsPreset (livekit_egress.proto); `H264_720P_30` is also the implicit default."""
+DEFAULT_PRESET = "H264_720P_30"
+
+
+class S3Destination(_Model):
+    """LiveKit's S3Upload without its secret fields: these are files in `credentials`."""
+
+    kind: Literal["s3"] = "s3"
+    bucket: str
+    region: str = ""
+    endpoint: str = ""
+    force_path_style: bool = False
+    credentials: str = Field(
+        default="",
+        description="name of a directory below the credentials root whose files are LiveKit's field names "
+        "(access_key, secret, session_token) or AWS_*; empty: the SDK's default chain (workload identity)",
+    )
+
+
+class VolumeDestination(_Model):
+    """A mounted volume (PersistentVolumeClaim)."""
+
+    kind: Literal["pvc"] = "pvc"
+    volume: str = Field(description="name of a directory below the volumes root where the claim is mounted")
+    claim_name: str = Field(default="", description="only for messages and locations")
+
+
+Destination = Annotated[S3Destination | VolumeDestination, Field(discriminator="kind")]
+
+
+class FileOutputConfig(_Model):
+    """One file output. `filepath` is resolved by the operator as far as it can; the recorder does the rest."""
+
+    filepath: str = Field(description="key in the destination with extension, see `resolve_filepath`")
+    destination: Destination
+
+
+class Limits(_Model):
+    """Ends a recording with LimitReached, the file complete. Absent: no limit. Counted over all parts."""
+
+    max_duration: float | None = Field(default=None, gt=0, description="seconds of media")
+    max_size: int | None = Field(default=None, gt=0, description="bytes of media")
+
+
+class Prior(_Model):
+    """What earlier parts of this recording left: a later part continues the numbers, not the file."""
+
+    parts: tuple[Part, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    started_at: datetime | None = Field(default=None, description="first media of the whole recording")
+
+
+class RecorderConfig(_Model):
+    """Everything one recorder needs, except its secrets (`TOKEN_FILE`, `CONTROL_TOKEN_FILE`, credentials)."""
+
+    contract_version: int = CONTRACT_VERSION
+    egress_id: str = Field(pattern=r"^EG_[A-Za-z0-9]+$")
+    part: int = Field(default=1, ge=1, description="number of the first file part this recorder writes")
+    max_parts: int = Field(
+        default=20, ge=1, description="highest part number that may be started in this pod"
+    )
+    url: str = Field(description="LiveKit server, ws(s):// or http(s)://")
+    room_name: str
+    room_id: str = ""
+    source: Source
+    encoding: Encoding = Encoding()
+    outputs: tuple[FileOutputConfig, ...] = Field(min_length=1, max_length=10)
+    join_timeout: float | None = Field(default=None, description="seconds; None: wait for ever")
+    track_timeout: float = 30.0
+    rejoin_timeout: float = 0.0
+    limits: Limits = Limits()
+    requested_at: datetime
+    prior: Prior = Prior()
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> RecorderConfig:
+        """Parse `CONFIG_FILE`. Raises ContractError with a sentence that names the field."""
+        return _parse(cls, text, "recorder configuration")
+
+
+class DesiredState(_Model):
+    """`DESIRED_STATE_FILE` and the body of `PUT /v1/desired-state`; the higher generation wins."""
+
+    generation: int = 0
+    desired_state: Literal["Recording", "Stopped"] = "Recording"
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> DesiredState:
+        """Parse the document. Raises ContractError."""
+        return _parse(cls, text, "desired state")
+
+
+# ---- status and result: recorder → operator ------------------------------------------------------------------
+
+
+class Progress(_Model):
+    """Numbers of the whole recording so far (this pod's parts and the prior ones)."""
+
+    duration: float = 0.0
+    bytes_written: int = 0
+    bytes_uploaded: int = 0
+    frames: int = 0
+    frames_dropped: int = 0
+    frames_duplicated: int = 0
+    silence_inserted: float = Field(default=0.0, description="seconds of silence that no publisher sent")
+
+
+class FileResult(_Model):
+    """LiveKit's FileInfo: one per output, of the last part; the others are in `parts`."""
+
+    filename: str
+    location: str = ""
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration: float = 0.0
+    size: int = 0
+
+
+class RecorderStatus(_Model):
+    """`GET /v1/status`: where the recorder is now."""
+
+    contract_version: int = CONTRACT_VERSION
+    egress_id: str
+    sequence: int = Field(default=0, description="grows with each change; the cursor of the long poll")
+    phase: Phase = Phase.STARTING
+    message: str = ""
+    room_id: str = ""
+    in_room: bool = Field(default=False, description="the recorder has joined the room")
+    recording: bool = Field(default=False, description="media is being written right now")
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str = ""
+    error_code: int = 0
+    details: str = ""
+    desired_generation: int = Field(default=0, description="generation of the desired state that was taken")
+    tracks: tuple[Track, ...] = ()
+    progress: Progress = Progress()
+    parts: tuple[Part, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    file_results: tuple[FileResult, ...] = ()
+    manifest_location: str = ""
+    exit_code: int | None = None
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> RecorderStatus:
+        """Parse the body of `GET /v1/status`. Raises ContractError."""
+        return _parse(cls, text, "recorder status")
+
+
+class RecorderResult(RecorderStatus):
+    """The last word of a recorder: the termination message, and what `POST /v1/ack` acknowledges."""
+
+    truncated: bool = False
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> RecorderResult:
+        """Parse a termination message. Raises ContractError; an empty one is not a result."""
+        return _parse(cls, text, "recorder result")
+
+    def to_termination_message(self, limit: int = TERMINATION_MESSAGE_LIMIT) -> bytes:
+        """Return at most `limit` bytes of JSON that always parse; what does not fit is dropped, verdict last.
+
+        Order of sacrifice: tracks, gaps, all but the newest parts, error text, file results. `truncated` says so.
+        """
+        candidate = self
+        for shrink in _SHRINK_STEPS:
+            encoded = candidate.to_json().encode()
+            if len(encoded) <= limit:
+                return encoded
+            candidate = candidate.model_copy(update={**shrink(candidate), "truncated": True})
+        encoded = candidate.to_json().encode()
+        if len(encoded) > limit:
+            raise ContractError(f"a result cannot be expressed in {limit} bytes")
+        return encoded
+
+
+_SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
+    lambda _: {"tracks": ()},
+    lambda r: {"gaps": r.gaps[-5:]},
+    lambda r: {"parts": r.parts[-5:]},
+    lambda r: {"parts": r.parts[-2:], "gaps": ()},
+    lambda r: {"error": r.error[:300], "message": r.message[:100]},
+    lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
+    lambda _: {"parts": (), "file_results": ()},
+    lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
+)
+
+
+class Manifest(_Model):
+    """`{egress_id}.json` beside the media: the truth of a recording, written from the first second.
+
+    LiveKit's manifest fields (E:pkg/config/manifest.go) are a subset; times here are RFC 3339. It holds no URL of
+    a server, no token and no credential.
+    """
+
+    contract_version: int = CONTRACT_VERSION
+    egress_id: str
+    room_id: str = ""
+    room_name: str
+    publisher_identity: str = ""
+    audio_track_id: str = ""
+    video_track_id: str = ""
+    phase: Phase = Phase.STARTING
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    updated_at: datetime
+    parts: tuple[Part, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    progress: Progress = Progress()
+    error: str = ""
+    details: str = ""
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> Manifest:
+        """Parse a manifest. Raises ContractError."""
+        return _parse(cls, text, "manifest")
+
+
+_Document = TypeVar("_Document", bound=_Model)
+
+
+def _parse(cls: type[_Document], text: str | bytes, what: str) -> _Document:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ContractError(f"{what} is not JSON: {error}") from None
+    version = document.get("contractVersion", CONTRACT_VERSION) if isinstance(document, dict) else None
+    if version is not None and version not in SUPPORTED_VERSIONS:
+        raise ContractError(
+            f"{what} has contractVersion {version}, this side understands {sorted(SUPPORTED_VERSIONS)}: "
+            "install operator and recorder images that are at most one release apart"
+        )
+    try:
+        return cls.model_validate(document)
+    except ValidationError as error:
+        # Not str(error): pydantic repeats the input, and a configuration must never reach a log.
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'document'}: {item['msg']}"
+            for item in error.errors(include_input=False, include_url=False, include_context=False)
+        )
+        raise ContractError(f"{what} is invalid: {problems}") from None
+
+
+# ---- names ---------------------------------------------------------------------------------------------------
+
+TOKENS = ("room_name", "room_id", "time", "utc", "publisher_identity")
+"""Tokens of `filepath` (LiveKit's); an unknown one is refused instead of left in the name."""
+
+EXTENSION = ".mp4"
+_KNOWN_EXTENSIONS = frozenset(
+    {".mp4", ".ogg", ".mp3", ".webm", ".mkv", ".ts", ".m3u8", ".wav", ".flac", ".m4a", ".ivf"}
+)
+_TOKEN = re.compile(r"\{([^{}]*)\}")
+
+
+class NameValues(BaseModel):
+    """What the tokens of a name stand for; a value that is not known yet stays None and its token in the name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    room_name: str
+    room_id: str | None = None
+    requested_at: datetime
+    publisher_identity: str | None = None
+
+    def value(self, token: str) -> str | None:
+        """Return the text for one token, safe as a single path component; None when not known yet."""
+        match token:
+            case "time":
+                return self.requested_at.astimezone(UTC).strftime("%Y-%m-%dT%H%M%S")
+            case "utc":
+                return self.requested_at.astimezone(UTC).strftime("%Y%m%d%H%M%S%f")[:-3]
+            case "room_name":
+                return _safe(self.room_name)
+            case "room_id":
+                return self.room_id and _safe(self.room_id)
+            case "publisher_identity":
+                return self.publisher_identity and _safe(self.publisher_identity)
+        raise ContractError(
+            f"filepath has the unknown token {{{token}}}: use {', '.join('{' + name + '}' for name in TOKENS)}"
+        )
+
+
+def _safe(value: str) -> str:
+    """An identity such as `../../etc` must stay one path component."""
+    cleaned = re.sub(r"[/\\\x00-\x1f\x7f]", "_", value)
+    return re.sub(r"^\.+", lambda match: "_" * len(match.group()), cleaned) or "_"
+
+
+def resolve_filepath(filepath: str, values: NameValues) -> str:
+    """Return the object key or relative path for a file output (LiveKit's rules, E:pkg/config/output_file.go).
+
+    Empty or ending in "/": `{room_name}-{time}` is appended. A right extension stays, a known wrong one is replaced,
+    an unknown one is kept and the right one appended. Tokens without a value stay, so that the function can be
+    applied again later; applying it twice changes nothing.
+
+    Raises ContractError for an unknown token or a brace without partner.
+    """
+    if not filepath or filepath.endswith("/"):
+        filepath += "{room_name}-{time}"
+    # Normalised before the tokens are filled in: a value is one component and cannot climb.
+    parts = [part for part in filepath.split("/") if part not in {"", ".", ".."}]
+    path = "/".join(parts) or "{room_name}-{time}"
+    resolved = _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
+    if set(_TOKEN.sub("", path)) & {"{", "}"}:
+        raise ContractError(f"filepath {filepath!r} has a brace without its partner")
+    stem, extension = _split_extension(resolved)
+    return f"{stem if extension.lower() in _KNOWN_EXTENSIONS else resolved}{EXTENSION}"
+
+
+def _split_extension(path: str) -> tuple[str, str]:
+    directory, slash, name = path.rpartition("/")
+    stem, dot, extension = name.rpartition(".")
+    if not stem:
+        return path, ""
+    return f"{directory}{slash}{stem}", f"{dot}{extension}"
+
+
+def unresolved_tokens(path: str) -> tuple[str, ...]:
+    """Return the tokens that still stand in a path."""
+    return tuple(token for token in _TOKEN.findall(path) if token in TOKENS)
+
+
+def part_filename(filename: str, part: int) -> str:
+    """Return the name of part n: `a.mp4`, `a-p2.mp4`, `a-p3.mp4` …"""
+    if part == 1:
+        return filename
+    stem, extension = _split_extension(filename)
+    return f"{stem}-p{part}{extension}"
+
+
+def unique_filename(filename: str, egress_id: str) -> str:
+    """Return a name that no other recording has: used when an object of that name exists (never overwritten)."""
+    stem, extension = _split_extension(filename)
+    return f"{stem}-{egress_id}{extension}"
+
+
+def manifest_filename(filepath: str, egress_id: str) -> str:
+    """Return the manifest's key: beside the file; above a directory whose name is not known yet."""
+    directory, slash, _ = filepath.partition("{")[0].rpartition("/")
+    return f"{directory}{slash}{egress_id}.json"
