@@ -25,6 +25,7 @@ KUBERNETES = "1.34.4"
 ETCD = "3.6.5"
 LIVEKIT = "1.13.5"
 """v1.13.5 is the last livekit-server whose go.mod has no replace directives (later forks are refused by the proxy)."""
+VERSITYGW = "1.0.14"
 
 
 class BuildError(RuntimeError):
@@ -67,6 +68,7 @@ SERVERS = {
     server.name: server
     for server in (
         Server("livekit-server", LIVEKIT, "github.com/livekit/livekit-server/cmd/server", minutes="2"),
+        Server("versitygw", VERSITYGW, "github.com/versity/versitygw/cmd/versitygw", minutes="1"),
         Server("etcd", ETCD, "go.etcd.io/etcd/server/v3", module="go.etcd.io/etcd/server/v3", minutes="1"),
         _kubernetes("kube-apiserver", "3"),
         _kubernetes("kube-controller-manager", "2"),
@@ -135,19 +137,20 @@ def _build(server: Server, say: Callable[[str], None]) -> None:
     target = binary(server.name)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(".building")
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod"}
+    environment = {**os.environ, "CGO_ENABLED": "0"}
+    flags = ["-v", "-trimpath", "-tags=selinux,notest,grpcnotrace", f"-ldflags=-s -w {server.ldflags}"]
     if server.module:
         _scratch_module(server, scratch)
+        environment["GOFLAGS"] = "-mod=mod"
+        command = [go_command(), "build", *flags, "-o", str(unfinished), server.package]
+        _compile(command, scratch, environment, server.name, say)
+        unfinished.replace(target)
     else:
-        (scratch / "go.mod").write_text("module devstackbuild\n\ngo 1.25.0\n")
-        module = server.package.split("/cmd/")[0]
-        _go(["get", f"{module}@v{server.version}"], scratch, environment)
-        # `go get` alone records only what it needs for the module; tidy would drop it again without an import.
-        (scratch / "main.go").write_text(f'package main\n\nimport _ "{module}/version"\n\nfunc main() {{}}\n')
-    command = [go_command(), "build", "-v", "-trimpath", "-tags=selinux,notest,grpcnotrace"]
-    command += [f"-ldflags=-s -w {server.ldflags}", "-o", str(unfinished), server.package]
-    _compile(command, scratch, environment, server.name, say)
-    unfinished.replace(target)
+        # The compiler names the file after the package's last part; same file system, so the rename is atomic.
+        environment["GOBIN"] = str(scratch)
+        command = [go_command(), "install", *flags, f"{server.package}@v{server.version}"]
+        _compile(command, scratch, environment, server.name, say)
+        (scratch / server.package.rpartition("/")[2]).replace(target)
 
 
 def _scratch_module(server: Server, scratch: Path) -> None:

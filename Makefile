@@ -1,0 +1,83 @@
+# The commands of the project. `make demo` is the one to start with.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-operator bench-start crds up clean
+
+CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo $(CACHE)/uv/bin/uv)
+GO_GROUP := $(if $(shell command -v go 2>/dev/null || ls /usr/local/go/bin/go 2>/dev/null),,--group go)
+PYTEST_ARGS ?=
+
+help:  ## show this list
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+$(CACHE)/uv/bin/uv:
+	@echo "installing uv into $(CACHE)/uv (once)"
+	@$(PYTHON) -m venv $(CACHE)/uv || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	@$(CACHE)/uv/bin/pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.synced: pyproject.toml uv.lock | $(UV)
+	@echo "installing the Python packages into $(VENV)"
+	@$(UV) sync --quiet --locked --all-extras $(GO_GROUP)
+	@touch $@
+
+setup: $(VENV)/.synced  ## create .venv with everything that is needed
+
+servers: $(VENV)/.synced  ## build kube-apiserver, etcd, livekit-server … (once, about 10 minutes on two cores)
+	@$(RUN)/python -m devstack build
+
+demo: $(VENV)/.synced  ## record a real participant through real Kubernetes objects, then show the files
+	@$(RUN)/python -m devstack.demo
+
+up: $(VENV)/.synced  ## leave the whole stack running and print the exports for kubectl
+	@$(RUN)/python -m devstack up
+
+test: $(VENV)/.synced  ## unit and integration tests; builds and starts what they need
+	@$(RUN)/python -m devstack build
+	$(RUN)/pytest tests/unit tests/integration $(PYTEST_ARGS)
+
+test-unit: $(VENV)/.synced  ## hermetic tests only
+	$(RUN)/pytest tests/unit $(PYTEST_ARGS)
+
+test-integration: $(VENV)/.synced  ## tests against the real servers only
+	@$(RUN)/python -m devstack build
+	$(RUN)/pytest tests/integration $(PYTEST_ARGS)
+
+verify: $(VENV)/.synced  ## format, lint, types, import rules, manifests, docs
+	$(UV) lock --check --quiet
+	$(RUN)/ruff format --check .
+	$(RUN)/ruff check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+	$(RUN)/yamllint --strict crds examples helm .yamllint.yaml
+	$(RUN)/python -m egress_operator.crds --check crds
+	$(RUN)/python docs/generate_reference.py --check
+	$(RUN)/pytest --quiet tests/docs
+
+format: $(VENV)/.synced  ## format the code
+	$(RUN)/ruff format .
+	$(RUN)/ruff check --fix .
+
+crds: $(VENV)/.synced  ## write crds/ and docs/reference.md anew from the operator's models
+	$(RUN)/python -m egress_operator.crds crds
+	$(RUN)/python docs/generate_reference.py
+
+bench: bench-recorder bench-sync bench-start bench-operator  ## all figures of the README
+
+bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
+	@$(RUN)/python benchmarks/bench_recorder.py
+
+bench-sync: $(VENV)/.synced  ## A/V offset and missing frames in the decoded file
+	@$(RUN)/python benchmarks/bench_sync.py
+
+bench-start: $(VENV)/.synced  ## process start to first frame, stop to finished file
+	@$(RUN)/python benchmarks/bench_start.py
+
+bench-operator: $(VENV)/.synced  ## API calls and memory of the operator for 200 recordings
+	@$(RUN)/python benchmarks/bench_operator.py
+
+clean:  ## remove what the checks and the demo left (the cache of built servers stays)
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output

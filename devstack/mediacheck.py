@@ -1,0 +1,182 @@
+"""Owns the reading of a recorded file: decodes it wholly and says what is in it; knows nothing of how it was made.
+
+`python -m devstack.mediacheck FILE…` prints a report per file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from devstack import testpattern
+
+
+@dataclass(slots=True)
+class MediaReport:
+    """What decoding a file showed. Times are seconds of media time."""
+
+    path: Path
+    duration: float = 0.0
+    video_codec: str = ""
+    audio_codec: str = ""
+    width: int = 0
+    height: int = 0
+    framerate: float = 0.0
+    channels: int = 0
+    frame_times: list[float] = field(default_factory=list)
+    counters: list[int | None] = field(default_factory=list)
+    """Per decoded frame the burnt-in number; None for black or unreadable pictures."""
+    flashes: list[float] = field(default_factory=list)
+    beeps: list[float] = field(default_factory=list)
+    audio: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32))
+    """(channels, samples) at 48 kHz from media time 0."""
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def frames(self) -> int:
+        """Decoded pictures."""
+        return len(self.frame_times)
+
+    @property
+    def streams(self) -> str:
+        """For people: `h264 1280x720@30 + aac 2ch`."""
+        video = (
+            f"{self.video_codec} {self.width}x{self.height}@{self.framerate:g}" if self.video_codec else ""
+        )
+        audio = f"{self.audio_codec} {self.channels}ch" if self.audio_codec else ""
+        return " + ".join(filter(None, (video, audio)))
+
+    @property
+    def offsets_ms(self) -> list[float]:
+        """Flash minus beep in ms per pair; negative: the sound is late."""
+        return pair_offsets(self.flashes, self.beeps)
+
+    def counted(self, start: float = 0.0, end: float = float("inf")) -> list[int]:
+        """Return the readable numbers of frames with start <= time < end, in order, repetitions included."""
+        return [
+            number
+            for time, number in zip(self.frame_times, self.counters, strict=True)
+            if number is not None and start <= time < end
+        ]
+
+    @property
+    def missing_frames(self) -> int:
+        """Numbers that the publisher sent between the first and the last recorded one and that are nowhere."""
+        numbers = self.counted()
+        if not numbers:
+            return 0
+        seen = set(numbers)
+        return (numbers[-1] - numbers[0]) % testpattern.COUNTER_MODULO + 1 - len(seen)
+
+    def tone(self, channel: int, frequency: float, start: float, end: float) -> float:
+        """Amplitude (full scale 1) of a frequency in one channel between two times."""
+        first, last = (int(t * testpattern.SAMPLE_RATE) for t in (start, end))
+        return testpattern.tone_level(self.audio[channel, first:last], frequency)
+
+    def level(self, start: float, end: float) -> float:
+        """Root mean square of both channels between two times (full scale 1); 0 is digital silence."""
+        piece = self.audio[:, int(start * testpattern.SAMPLE_RATE) : int(end * testpattern.SAMPLE_RATE)]
+        return float(np.sqrt(np.mean(piece**2))) if piece.size else 0.0
+
+    def summary(self) -> str:
+        """One line for people."""
+        offsets = self.offsets_ms
+        sync = (
+            f"{np.mean(offsets):+.1f} ms over {len(offsets)} flashes"
+            if offsets
+            else "no flash and beep pairs"
+        )
+        return (
+            f"{self.path}: {self.duration:.2f} s, {self.streams}, {self.frames} frames,"
+            f" {self.missing_frames} missing, A/V offset {sync}"
+            + (f", ERRORS: {'; '.join(self.errors)}" if self.errors else "")
+        )
+
+
+def pair_offsets(flashes: Sequence[float], beeps: Sequence[float], limit: float = 0.45) -> list[float]:
+    """Return flash minus nearest beep in ms for every flash that has a beep within `limit` seconds."""
+    pairs = ((flash, min(beeps, key=lambda beep: abs(beep - flash))) for flash in flashes if beeps)
+    return [(flash - beep) * 1000 for flash, beep in pairs if abs(flash - beep) < limit]
+
+
+def check(path: str | Path) -> MediaReport:
+    """Decode a file to its end. Raises av.FFmpegError when it cannot be opened at all."""
+    report = MediaReport(Path(path))
+    with av.open(str(path)) as container:
+        report.duration = (container.duration or 0) / 1_000_000
+        if container.streams.video:
+            _read_video(report, container)
+    with av.open(str(path)) as container:
+        if container.streams.audio:
+            _read_audio(report, container)
+    ends = [report.frame_times[-1] + 1 / (report.framerate or 30)] if report.frame_times else []
+    ends.append(report.audio.shape[1] / testpattern.SAMPLE_RATE)
+    report.duration = max(ends)
+    return report
+
+
+def _read_video(report: MediaReport, container: av.container.InputContainer) -> None:
+    stream = container.streams.video[0]
+    report.video_codec, report.width, report.height = stream.codec_context.name, stream.width, stream.height
+    report.framerate = float(stream.average_rate or 0)
+    lit = True  # a file that begins within a flash has no flash edge there
+    try:
+        for frame in container.decode(stream):
+            time = float((frame.pts or 0) * stream.time_base) if stream.time_base else 0.0
+            plane = frame.planes[0]
+            luma = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
+                :, : plane.width
+            ]
+            number = testpattern.read_counter(luma)
+            flash = number is not None and testpattern.read_flash(luma)
+            if flash and not lit:
+                report.flashes.append(time)
+            lit = flash
+            report.frame_times.append(time)
+            report.counters.append(number)
+    except av.FFmpegError as error:
+        report.errors.append(f"video: {error}")
+
+
+def _read_audio(report: MediaReport, container: av.container.InputContainer) -> None:
+    stream = container.streams.audio[0]
+    report.audio_codec, report.channels = stream.codec_context.name, stream.codec_context.channels
+    resampler = av.AudioResampler(format="fltp", layout="stereo", rate=testpattern.SAMPLE_RATE)
+    pieces: list[npt.NDArray[np.float32]] = []
+    position = 0
+    try:
+        for frame in container.decode(stream):
+            due = round(float((frame.pts or 0) * (frame.time_base or 0)) * testpattern.SAMPLE_RATE)
+            if due > position:  # a hole in the file is silence for a player
+                pieces.append(np.zeros((2, due - position), np.float32))
+                position = due
+            for out in resampler.resample(frame):
+                pieces.append(out.to_ndarray().astype(np.float32, copy=False))
+                position += out.samples
+    except av.FFmpegError as error:
+        report.errors.append(f"audio: {error}")
+    if pieces:
+        report.audio = np.concatenate(pieces, axis=1)
+    report.beeps = _onsets(np.abs(report.audio).max(axis=0) > testpattern.BEEP_THRESHOLD)
+
+
+def _onsets(loud: npt.NDArray[np.bool_]) -> list[float]:
+    """Return the times at which sound starts after at least 0.2 s below the threshold."""
+    indexes = np.flatnonzero(loud)
+    if not len(indexes):
+        return []
+    first = np.concatenate(([True], np.diff(indexes) > testpattern.SAMPLE_RATE // 5))
+    onsets = indexes[first] / testpattern.SAMPLE_RATE
+    # A file that begins inside a beep has no onset there.
+    return [float(onset) for onset in onsets if onset > 0.03]
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        print(check(argument).summary())

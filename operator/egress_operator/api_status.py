@@ -1,0 +1,142 @@
+"""Owns the shape of status: LiveKit's EgressInfo and what Kubernetes tools read; only the schema is made of it. Pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from egress_operator.schema import ApiModel
+
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Phase = Literal["Pending", "Starting", "Active", "Ending", "Complete", "Failed", "Aborted", "LimitReached"]
+TERMINAL_PHASES = frozenset({"Complete", "Failed", "Aborted", "LimitReached"})
+LIST_LIMIT = 50
+"""Newest entries of parts and gaps that status keeps; all of them are in the manifest beside the media."""
+
+_Name = Annotated[str, Field(max_length=1024)]
+_Message = Annotated[str, Field(max_length=32768)]
+_Duration = Annotated[str, Field(max_length=32)]
+
+
+class FileInfo(ApiModel):
+    """LiveKit's FileInfo."""
+
+    filename: _Name | None = None
+    location: _Name | None = None
+    started_at: Time | None = None
+    ended_at: Time | None = None
+    duration: _Duration | None = None
+    size: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+
+
+class PartInfo(FileInfo):
+    """One file of one recorder."""
+
+    part: int
+    output: int = Field(description="Index in spec.fileOutputs.")
+    end_reason: _Name | None = Field(default=None, description="Why the file ended.")
+
+
+class GapInfo(ApiModel):
+    """Time that is in no file."""
+
+    started_at: Time
+    duration: _Duration
+    reason: _Name
+
+
+class TrackInfo(ApiModel):
+    """A subscribed track."""
+
+    sid: _Name
+    kind: _Name | None = None
+    source: _Name | None = None
+    codec: _Name | None = None
+    width: int | None = None
+    height: int | None = None
+    muted: bool | None = None
+
+
+class ProgressInfo(ApiModel):
+    """Numbers of the whole recording so far."""
+
+    duration: _Duration | None = None
+    bytes_written: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    bytes_uploaded: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    frames: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    frames_dropped: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    frames_duplicated: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    silence_inserted: _Duration | None = None
+
+
+class EncodingInfo(ApiModel):
+    """What the file is encoded to; bitrates in kbit/s."""
+
+    width: int | None = None
+    height: int | None = None
+    framerate: int | None = None
+    video_bitrate: int | None = None
+    audio_bitrate: int | None = None
+
+
+class ResolvedInfo(ApiModel):
+    """What defaults and names came to."""
+
+    requested_at: Time | None = Field(default=None, description="The instant of {time} and {utc}.")
+    preset: _Name | None = None
+    encoding: EncodingInfo | None = None
+    filepaths: Annotated[list[_Name], Field(max_length=10)] | None = None
+    tracks: _Name | None = Field(default=None, description="Track ids, for the printer column.")
+    url: _Name | None = Field(default=None, description="LiveKit server.")
+    token_expires_at: Time | None = None
+
+
+class Condition(ApiModel):
+    """metav1.Condition."""
+
+    type: Annotated[str, Field(max_length=316)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Field(max_length=1024)]
+    message: _Message
+    last_transition_time: Time
+    observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+
+
+class EgressStatus(ApiModel):
+    """LiveKit's EgressInfo and what Kubernetes tools read."""
+
+    observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    egress_id: _Name | None = Field(default=None, description="EG_…")
+    phase: Phase | None = None
+    message: _Message | None = Field(default=None, description="One sentence on where the recording is.")
+    room_id: _Name | None = None
+    room_name: _Name | None = None
+    started_at: Time | None = Field(default=None, description="First media.")
+    ended_at: Time | None = None
+    updated_at: Time | None = None
+    error: _Message | None = None
+    error_code: int | None = Field(default=None, description="HTTP-like code, as LiveKit's.")
+    details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
+    file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
+    manifest_location: _Name | None = None
+    retry_count: int | None = Field(default=None, description="Recorders started after the first one.")
+    job_name: _Name | None = None
+    pod_name: _Name | None = None
+    part: int | None = Field(default=None, description="Number of the newest Job.")
+    next_part_at: Time | None = Field(default=None, description="Back-off before the next recorder.")
+    failures: int | None = Field(default=None, description="Recorders in a row that ended without any media.")
+    room_waits: int | None = Field(default=None, description="Times the room was closed before any media.")
+    stop_requested_at: Time | None = Field(default=None, description="The stop is latched since.")
+    resolved: ResolvedInfo | None = None
+    progress: ProgressInfo | None = None
+    tracks: Annotated[list[TrackInfo], Field(max_length=LIST_LIMIT)] | None = None
+    parts: Annotated[list[PartInfo], Field(max_length=LIST_LIMIT)] | None = None
+    parts_count: int | None = None
+    gaps: Annotated[list[GapInfo], Field(max_length=LIST_LIMIT)] | None = None
+    gaps_count: int | None = None
+    gaps_duration: _Duration | None = Field(default=None, description="Total of all gaps.")
+    conditions: Annotated[list[Condition], Field(max_length=16)] | None = Field(
+        default=None,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )

@@ -1,0 +1,102 @@
+"""Owns the wiring of one operator process and the order in which it starts and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+
+from egress_operator import health
+from egress_operator.actions import Actions
+from egress_operator.connections import Connections
+from egress_operator.controller import Controller, is_settled
+from egress_operator.kube import Kube
+from egress_operator.metrics import Metrics
+from egress_operator.observe import Observer
+from egress_operator.progress import Poller
+from egress_operator.resync import Resync
+from egress_operator.rooms import RoomWatch
+from egress_operator.seen import Seen
+from egress_operator.settings import Settings
+from egress_operator.watch import Watch
+from egress_operator.workqueue import WorkQueue
+
+_LOG = logging.getLogger(__name__)
+_DRAIN_SECONDS = 20.0
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until SIGTERM or SIGINT. Raises StartupError and whatever ends the watches."""
+    metrics, queue, seen = Metrics(), WorkQueue(), Seen()
+    async with AsyncExitStack() as stack:
+        kube = await stack.enter_async_context(Kube(settings, metrics))
+        connections = Connections(settings, kube)
+        actions = Actions(settings, kube, seen, connections=connections, metrics=metrics)
+        resync = Resync(settings, kube=kube, seen=seen, queue=queue, metrics=metrics, is_settled=is_settled)
+        runner, port = await health.serve(
+            kube,
+            queue,
+            metrics,
+            bind=settings.bind,
+            port=settings.port,
+            api_limit=2 * settings.resync_seconds + 60,
+        )
+        stack.push_async_callback(runner.cleanup)
+        _LOG.info("operator starts", extra={"fields": {"port": port}})
+        await resync.check_definitions()
+        rooms = await stack.enter_async_context(RoomWatch(queue.add, metrics))
+        poller = Poller(queue.add, metrics, read_token=actions.read_control_token)
+        observer = Observer(kube, seen, connections, rooms=rooms, poller=poller)
+        controller = Controller(
+            kube=kube,
+            seen=seen,
+            queue=queue,
+            observer=observer,
+            actions=actions,
+            poller=poller,
+            rooms=rooms,
+            metrics=metrics,
+        )
+        workers = [
+            asyncio.create_task(controller.work(), name=f"worker-{n}") for n in range(settings.workers)
+        ]
+        background = [
+            asyncio.create_task(poller.run(), name="poller"),
+            asyncio.create_task(resync.run(), name="resync"),
+        ]
+        watch = Watch(settings, seen, wake=queue.add, is_settled=is_settled)
+        await _serve(watch, queue, workers=workers, background=background)
+
+
+async def _serve(
+    watch: Watch,
+    queue: WorkQueue,
+    *,
+    workers: Sequence[asyncio.Task[None]],
+    background: Sequence[asyncio.Task[None]],
+) -> None:
+    """Watch until told to stop; then let the workers finish what they have begun, and stop watching last."""
+    ready, stop, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    watching = asyncio.create_task(watch.run(ready=ready, stop=stop), name="watch")
+    ended = [asyncio.create_task(ready.wait()), watching]
+    await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # kopf has put its own handlers there: it would cancel the watches before the workers are done.
+        loop.add_signal_handler(number, told.set)
+    waiting = asyncio.create_task(told.wait())
+    await asyncio.wait([waiting, watching, *workers, *background], return_when=asyncio.FIRST_COMPLETED)
+    _LOG.info("operator drains")
+    queue.close()
+    await asyncio.wait(workers, timeout=_DRAIN_SECONDS)
+    for task in (*workers, *background, waiting, ended[0]):
+        task.cancel()
+    results = await asyncio.gather(*workers, *background, return_exceptions=True)
+    stop.set()
+    with suppress(asyncio.CancelledError):
+        await watching
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

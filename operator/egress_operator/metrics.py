@@ -1,0 +1,52 @@
+"""Owns the Prometheus metrics. No label names an object: cardinality stays bounded."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """All metrics of one operator process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.api_calls = Counter(
+            "egress_operator_api_calls",
+            "Requests to the Kubernetes API server, watches apart.",
+            ("verb", "resource", "code"),
+            registry=self.registry,
+        )
+        self.reconciles = Counter(
+            "egress_operator_reconciles", "Reconciliations by outcome.", ("outcome",), registry=self.registry
+        )
+        self.reconcile_seconds = Histogram(
+            "egress_operator_reconcile_seconds", "Duration of a reconciliation.", registry=self.registry
+        )
+        self.queue_depth = Gauge(
+            "egress_operator_queue_depth", "Recordings that wait for a worker.", registry=self.registry
+        )
+        self.recordings = Gauge(
+            "egress_operator_recordings",
+            "Recordings by phase, counted at resync.",
+            ("phase",),
+            registry=self.registry,
+        )
+        self.finished = Counter(
+            "egress_operator_recordings_finished",
+            "Recordings that ended.",
+            ("phase",),
+            registry=self.registry,
+        )
+        self.parts = Counter(
+            "egress_operator_parts_started", "Recorder Jobs created.", registry=self.registry
+        )
+        self.polls = Counter(
+            "egress_operator_recorder_polls", "Requests to recorders.", ("outcome",), registry=self.registry
+        )
+        self.room_lists = Counter(
+            "egress_operator_list_rooms", "ListRooms calls to LiveKit.", ("outcome",), registry=self.registry
+        )
+
+    def render(self) -> bytes:
+        """Return the exposition text."""
+        return generate_latest(self.registry)

@@ -1,0 +1,69 @@
+"""Owns the vocabulary: group, kinds, labels, annotations, finalizer, condition types and reasons. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from dataclasses import dataclass
+from typing import Final
+
+GROUP: Final = "egress.livekit.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+PARTICIPANT_KIND: Final = "ParticipantEgress"
+TRACK_COMPOSITE_KIND: Final = "TrackCompositeEgress"
+PLURALS: Final = {PARTICIPANT_KIND: "participantegresses", TRACK_COMPOSITE_KIND: "trackcompositeegresses"}
+KINDS: Final = {plural: kind for kind, plural in PLURALS.items()}
+
+FINALIZER: Final = f"{GROUP}/recording"
+MANAGED_BY: Final = "livekit-egress-operator"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_UID: Final = f"{GROUP}/uid"
+LABEL_KIND: Final = f"{GROUP}/kind"
+LABEL_PART: Final = f"{GROUP}/part"
+ANNOTATION_NAME: Final = f"{GROUP}/name"
+CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+
+READY: Final = "Ready"
+RECONCILING: Final = "Reconciling"
+STALLED: Final = "Stalled"
+RECORDING: Final = "Recording"
+FINISHED: Final = "Finished"
+STOP_LATCHED: Final = "StopLatched"
+
+_BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """Names one recording: what the work queue holds."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+def egress_id(uid: str) -> str:
+    """Return `EG_` and 12 characters: the same for the same object, so that a crash before a write does no harm."""
+    number = int.from_bytes(hashlib.sha256(f"{GROUP}/{uid}".encode()).digest()[:12])
+    digits = []
+    for _ in range(12):
+        number, digit = divmod(number, 62)
+        digits.append(_BASE62[digit])
+    return "EG_" + "".join(digits)
+
+
+def base_name(name: str, uid: str) -> str:
+    """Return the name of the recording's Secret and the beginning of its Jobs' names (at most 49 characters)."""
+    stem = name[:40].replace(".", "-").strip("-")
+    return f"{stem}-{uid.replace('-', '')[:8]}"
+
+
+def job_name(name: str, uid: str, part: int) -> str:
+    """Return the Job's name for one part: deterministic, so that creating it twice is refused by the server."""
+    return f"{base_name(name, uid)}-{part}"
+
+
+def livekit_identity(recording_egress_id: str, part: int) -> str:
+    """Return the recorder's identity in the room: one per part, or the newer would throw the older one out."""
+    return recording_egress_id if part == 1 else f"{recording_egress_id}-{part}"

@@ -1,0 +1,208 @@
+"""Owns the decision: what was observed and the time in, what is to be done out. Pure; fits the head.
+
+The order of the questions is the state machine: over? going away? malformed? no part yet? waiting, running,
+unreachable or over? Phases are api.md's; after the first Active they only go on to Ending and a terminal one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from egress_operator import ending, facts, start, status, succession
+from egress_operator.model import Action, DeleteJob, Observed, Plan, Poll, Reason, RenewToken, WriteStop
+from egress_operator.situation import Situation, decide
+from egress_operator.units import format_time, parse_time
+from egress_operator.verdict import State, judge
+from egress_recorder.contract import EndReason, ErrorCode, Phase, RecorderStatus
+
+TOKEN_RENEWAL = timedelta(hours=12)
+"""A token is renewed when it has less than this left."""
+
+_SILENT_START = timedelta(seconds=10)
+"""A recorder whose endpoint cannot be reached for so long is taken to be in the room."""
+_LOOK_AGAIN = 30.0
+
+
+def plan(observed: Observed, *, now: datetime) -> Plan:  # noqa: PLR0911 - the order of the returns is the state machine
+    """Return what is to be done now. Deterministic: the same observation gives the same plan."""
+    recording = observed.recording
+    if status.is_terminal(recording.status):
+        return _after_the_end(observed, now)
+    if recording.deleting and not recording.has_finalizer:
+        return Plan()
+    verdict = judge(observed, now)
+    if verdict.by_absence and not observed.live:
+        return Plan(look_closer=True)
+    stop = _stop_wanted(observed)
+    situation = Situation(observed, now, verdict, stop, facts.gather(observed))
+    if recording.spec is None:
+        return ending.fail(
+            situation, error=recording.spec_error, code=ErrorCode.INVALID_ARGUMENT, reason="InvalidSpec"
+        )
+    match verdict.state:
+        case State.NONE if stop:
+            return ending.finish(
+                situation,
+                phase=Phase.ABORTED,
+                reason=Reason("Stopped", "stopped before a recorder was started"),
+                details=ending.livekit_details(EndReason.STOP_REQUESTED),
+            )
+        case State.NONE:
+            return start.part(situation, number=1)
+        case State.WAITING:
+            return _waiting(situation)
+        case State.RUNNING:
+            return _running(situation)
+        case State.UNREACHABLE | State.OVER:
+            return succession.part_over(situation)
+
+
+def _stop_wanted(observed: Observed) -> bool:
+    recording = observed.recording
+    asked = recording.spec is not None and recording.spec.desired_state == "Stopped"
+    return asked or recording.deleting or "stopRequestedAt" in recording.status
+
+
+def _after_the_end(observed: Observed, now: datetime) -> Plan:
+    """The finalizer is the memory: while it is there, the tidying has not been finished."""
+    recording = observed.recording
+    after = ending.tidy(observed) if recording.has_finalizer else ()
+    # The reason and phase stay; only observedGeneration and StopLatched follow the spec.
+    document = facts.gather(observed)
+    situation = Situation(observed, now, judge(observed, now), stop=True, facts=document)
+    reasons = {condition["type"]: condition for condition in recording.status.get("conditions") or ()}
+    reason = (reasons.get("Ready") or {}).get("reason", recording.status["phase"])
+    made = decide(
+        situation,
+        phase=recording.status["phase"],
+        reason=Reason(reason, recording.status.get("message", "")),
+        after=after,
+    )
+    return Plan(after=made.after) if recording.deleting else made
+
+
+def _latch(situation: Situation) -> tuple[Action, ...]:
+    """The first sight of a stop request: latch it and write it to the recording's Secret, the certain channel."""
+    if not situation.stop or "stopRequestedAt" in situation.facts:
+        return ()
+    situation.facts["stopRequestedAt"] = format_time(situation.now.replace(microsecond=0))
+    return (WriteStop(situation.observed.recording.generation),)
+
+
+def _waiting(situation: Situation) -> Plan:
+    """The container has not started: say why, or take the Job away when the recording is not wanted any more."""
+    verdict, facts = situation.verdict, situation.facts
+    _name_children(situation)
+    before = _latch(situation)
+    if situation.stop:
+        if verdict.job is not None and not verdict.job.deleting:
+            before = (*before, DeleteJob(verdict.job.name))
+        reason = Reason("Stopping", "stopped before the recorder has started: its Job is being removed")
+        return decide(situation, phase="Pending", reason=reason, before=before, requeue=5.0)
+    reason = situation.observed.diagnosis or verdict.reason
+    if status.had_media(facts):
+        reason = Reason("Resuming", f"part {verdict.part} is being started: {reason.message}")
+    return decide(situation, phase="Pending", reason=reason, requeue=5.0)
+
+
+def _name_children(situation: Situation) -> None:
+    verdict, facts = situation.verdict, situation.facts
+    facts["part"] = verdict.part
+    if verdict.job is not None:
+        facts["jobName"] = verdict.job.name
+    if verdict.pod is not None:
+        facts["podName"] = verdict.pod.name
+
+
+def _running(situation: Situation) -> Plan:
+    verdict, facts, now = situation.verdict, situation.facts, situation.now
+    pod = verdict.pod
+    assert pod is not None
+    _name_children(situation)
+    before = (*_latch(situation), *_renewal(situation))
+    polled = situation.observed.polled if situation.observed.polled_part == verdict.part else None
+    recording = _records(polled, ready=pod.ready)
+    if recording:
+        facts.setdefault("startedAt", format_time(now.replace(microsecond=0)))
+        facts.pop("failures", None)
+    phase, reason = _phase(situation, polled, recording=recording)
+    over = polled is not None and polled.phase.is_terminal
+    poll = Poll(
+        pod_uid=pod.uid,
+        ip=pod.ip,
+        part=verdict.part,
+        interval=0.5 if situation.stop or over or phase == "Pending" else 1.0,
+        stop_generation=situation.observed.recording.generation if situation.stop else None,
+        acknowledge=over,
+    )
+    return decide(
+        situation,
+        phase=phase,
+        reason=reason,
+        recording=recording,
+        before=before,
+        requeue=_LOOK_AGAIN if phase == "Active" and not situation.stop else 5.0,
+        poll=poll if pod.ip else None,
+    )
+
+
+def _records(polled: RecorderStatus | None, *, ready: bool) -> bool:
+    if polled is not None and (polled.phase is Phase.ENDING or polled.phase.is_terminal):
+        return False
+    return ready or (polled is not None and polled.recording)
+
+
+def _phase(  # noqa: PLR0911 - the order of the returns is the rule
+    situation: Situation, polled: RecorderStatus | None, *, recording: bool
+) -> tuple[str, Reason]:
+    """Return the phase of a running part. An interruption is no end: the next part follows, the phase stays."""
+    verdict = situation.verdict
+    assert verdict.pod is not None
+    media = recording or status.had_media(situation.facts)
+    if situation.stop and media:
+        return "Ending", Reason("Stopping", "stop requested: the recorder finalises and uploads")
+    if situation.stop:
+        return "Starting", Reason("Stopping", "stop requested before any media")
+    if polled is not None and polled.phase in _ENDING and not _is_interruption(polled):
+        return "Ending", Reason("Finalising", polled.message or "the recorder finalises and uploads")
+    if recording:
+        return "Active", Reason("Recording", "media is being written")
+    if media:
+        return "Active", Reason("Resuming", f"part {verdict.part} waits for media")
+    if polled is not None and polled.in_room:
+        return "Starting", Reason(
+            "WaitingForMedia", polled.message or "the recorder is in the room and waits for media"
+        )
+    if polled is None and situation.now - verdict.pod.created >= _SILENT_START:
+        message = "the recorder runs; its endpoint cannot be reached, so progress is not shown"
+        return "Starting", Reason("RecorderSilent", message)
+    return "Pending", Reason("RecorderStarting", "the recorder has been started and joins the room")
+
+
+_ENDING = (Phase.ENDING, Phase.COMPLETE, Phase.LIMIT_REACHED)
+
+
+def _is_interruption(polled: RecorderStatus) -> bool:
+    return any(reason.value in polled.details for reason in (EndReason.INTERRUPTED, EndReason.SUPERSEDED))
+
+
+def _renewal(situation: Situation) -> tuple[Action, ...]:
+    verdict, resolved = situation.verdict, situation.facts.get("resolved") or {}
+    started = verdict.job.created if verdict.job else situation.observed.recording.created
+    # Absent when the operator was killed between Job and status: then the token is as old as the Job.
+    expires = (
+        parse_time(resolved["tokenExpiresAt"])
+        if "tokenExpiresAt" in resolved
+        else started + start.TOKEN_LIFETIME
+    )
+    if expires - situation.now > TOKEN_RENEWAL:
+        return ()
+    resolved["tokenExpiresAt"] = format_time((situation.now + start.TOKEN_LIFETIME).replace(microsecond=0))
+    return (RenewToken(verdict.part),)
+
+
+def refuse(observed: Observed, reason: Reason, *, now: datetime) -> Plan:
+    """Return the plan when the API server refused what the recording needs: say so, try again."""
+    verdict = judge(observed, now)
+    situation = Situation(observed, now, verdict, _stop_wanted(observed), facts.gather(observed))
+    return start.refused(situation, reason)

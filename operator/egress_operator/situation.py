@@ -1,0 +1,57 @@
+"""Owns what `plan` and `ending` share: the situation under judgement and how a plan is made of a decision. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from egress_operator import status
+from egress_operator.model import Action, Document, Observed, PhaseEvent, Plan, Poll, Reason
+from egress_operator.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """`facts` is the status document in the making, owned by this situation alone."""
+
+    observed: Observed
+    now: datetime
+    verdict: Verdict
+    stop: bool
+    facts: Document
+
+
+def decide(
+    situation: Situation,
+    *,
+    phase: str,
+    reason: Reason,
+    recording: bool = False,
+    before: tuple[Action, ...] = (),
+    after: tuple[Action, ...] = (),
+    requeue: float | None = None,
+    poll: Poll | None = None,
+) -> Plan:
+    """Return the plan: the status only if it is worth a write, an Event only for a change of phase."""
+    observed, now = situation.observed, situation.now
+    old = observed.recording.status
+    document = status.conclude(
+        situation.facts, observed=observed, now=now, phase=phase, reason=reason, recording=recording
+    )
+    writes = status.is_worth_writing(old, document, now)
+    if not writes and status.is_worth_writing({**old, "updatedAt": "1970-01-01T00:00:00Z"}, document, now):
+        requeue = min(requeue or status.NUMBERS_EVERY.total_seconds(), status.NUMBERS_EVERY.total_seconds())
+    changed = document["phase"] != old.get("phase", "Pending")
+    return Plan(
+        before=before,
+        status=document if writes else None,
+        after=after,
+        event=_event(document) if writes and changed else None,
+        requeue=requeue,
+        poll=poll,
+    )
+
+
+def _event(document: Document) -> PhaseEvent:
+    failed = document["phase"] == "Failed"
+    return PhaseEvent("Warning" if failed else "Normal", document["phase"], document["message"])

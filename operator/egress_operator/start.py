@@ -1,0 +1,102 @@
+"""Owns the start of a part: the room must exist, the names are resolved once, then Secret and Job. Pure."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from egress_operator import ending, jobs, names, status
+from egress_operator.model import (
+    Action,
+    AddFinalizer,
+    CreateJob,
+    Plan,
+    Reason,
+    RoomState,
+    WriteSecret,
+)
+from egress_operator.situation import Situation, decide
+from egress_operator.units import format_duration, format_time
+from egress_recorder.contract import ErrorCode
+
+TOKEN_LIFETIME = timedelta(hours=24)
+"""LiveKit's own egress tokens are valid as long."""
+
+_FIRST_ANSWER = timedelta(seconds=3)
+"""So long after its creation a recording is not written to only because the room was not asked for yet."""
+
+
+def part(situation: Situation, *, number: int) -> Plan:
+    """Start part `number` as soon as there is a connection and the room exists; wait without any pod until then."""
+    obstacle = _obstacle(situation)
+    if obstacle is not None:
+        return obstacle
+    observed, facts = situation.observed, situation.facts
+    recording = observed.recording
+    assert recording.spec is not None
+    facts["roomId"] = observed.room.room_id or facts.get("roomId", "")
+    facts["part"] = number
+    facts["jobName"] = names.job_name(recording.key.name, recording.uid, number)
+    for stale in ("podName", "nextPartAt"):
+        facts.pop(stale, None)
+    if number > 1:
+        facts["retryCount"] = facts.get("retryCount", 0) + 1
+    jobs.resolve_names(recording, facts)
+    facts["resolved"]["url"] = observed.url
+    facts["resolved"]["tokenExpiresAt"] = format_time((situation.now + TOKEN_LIFETIME).replace(microsecond=0))
+    actions: tuple[Action, ...] = (WriteSecret(number, facts["roomId"], facts), CreateJob(number))
+    if not recording.has_finalizer:
+        actions = (AddFinalizer(), *actions)
+    media = status.had_media(facts)
+    reason = Reason("Resuming" if media else "PodStarting", f"part {number} is being started")
+    return decide(situation, phase="Pending", reason=reason, before=actions, requeue=5.0)
+
+
+def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one return per obstacle
+    """Return the plan of waiting, None when nothing hinders."""
+    observed, now = situation.observed, situation.now
+    recording, room = observed.recording, observed.room
+    assert recording.spec is not None
+    if observed.connection is not None:
+        return _wait(situation, observed.connection, requeue=10.0)
+    match room.state:
+        case RoomState.PRESENT:
+            return None
+        case RoomState.UNKNOWN:
+            if now - recording.created < _FIRST_ANSWER and not recording.status:
+                return Plan(requeue=0.5)
+            return _wait(
+                situation, Reason("WaitingForRoom", "LiveKit is being asked for the room"), requeue=2.0
+            )
+        case RoomState.ERROR:
+            return _wait(situation, Reason(room.reason, room.message), requeue=10.0)
+    closed = ending.room_closed_between_parts(situation)
+    if closed is not None:
+        return closed
+    timeout = recording.spec.join_seconds
+    if timeout is not None and (now - recording.created).total_seconds() >= timeout:
+        return ending.fail(
+            situation,
+            error=f"room {recording.spec.room_name} did not exist within joinTimeout {format_duration(timeout)}",
+            code=ErrorCode.NOT_FOUND,
+            reason="RoomNotFound",
+        )
+    message = f"room {recording.spec.room_name} does not exist yet; the recording starts when it does"
+    return _wait(situation, Reason("WaitingForRoom", message), requeue=_until(situation, timeout))
+
+
+def _until(situation: Situation, timeout: float | None) -> float:
+    if timeout is None:
+        return 30.0
+    left = timeout - (situation.now - situation.observed.recording.created).total_seconds()
+    return min(30.0, max(0.2, left))
+
+
+def _wait(situation: Situation, reason: Reason, *, requeue: float) -> Plan:
+    if status.had_media(situation.facts):
+        reason = Reason("Resuming", f"the next part waits: {reason.message}")
+    return decide(situation, phase="Pending", reason=reason, requeue=requeue)
+
+
+def refused(situation: Situation, reason: Reason) -> Plan:
+    """The API server refused Secret or Job (quota, admission, RBAC): say so, go on trying."""
+    return _wait(situation, reason, requeue=15.0)

@@ -1,0 +1,136 @@
+"""Owns the judgement of one part: does it wait, run, or is it over, and what is the evidence. Pure.
+
+Never guesses success: a part without its recorder's own record is over without a result, whatever its exit code.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from egress_operator.errors import redact
+from egress_operator.model import JobView, Observed, PodView, Reason
+from egress_operator.names import egress_id
+from egress_recorder.contract import ContractError, ExitCode, RecorderResult
+
+UNREACHABLE_AFTER = timedelta(seconds=60)
+"""A part on a node that does not answer is superseded after this time (design/architecture.md, "Job and pod")."""
+STALLED_AFTER = timedelta(seconds=5)
+"""What does not progress for this long has its Events read."""
+
+
+class State(enum.Enum):
+    """Where the newest part is."""
+
+    NONE = "no part yet"
+    WAITING = "its container has not started"
+    RUNNING = "its recorder runs"
+    UNREACHABLE = "its node does not answer"
+    OVER = "nothing of it runs"
+
+
+NO_REASON = Reason("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`by_absence`: concluded from objects that are not there, so it must be read live before acting on it."""
+
+    state: State
+    part: int = 0
+    job: JobView | None = None
+    pod: PodView | None = None
+    reason: Reason = NO_REASON
+    result: RecorderResult | None = None
+    by_absence: bool = False
+
+    @property
+    def code(self) -> int | None:
+        """Exit code of the recorder."""
+        return self.pod.exit_code if self.pod else None
+
+    @property
+    def is_final_failure(self) -> bool:
+        """True when repeating cannot help."""
+        return self.code in {code.value for code in ExitCode if code.is_final_failure}
+
+
+def judge(observed: Observed, now: datetime) -> Verdict:
+    """Return the verdict on the newest part."""
+    status = observed.recording.status
+    part = newest_part(observed)
+    if part == 0:
+        return Verdict(State.NONE)
+    job = next((job for job in observed.jobs if job.part == part), None)
+    pods = sorted(
+        (pod for pod in observed.pods if pod.part == part), key=lambda pod: (not pod.ended, pod.created)
+    )
+    pod = pods[-1] if pods else None
+    if pod is None:
+        return _without_pod(part, job, status.get("jobName", ""))
+    if pod.ended:
+        result = result_of(pod, observed.recording.uid)
+        return Verdict(State.OVER, part, job, pod, _end_reason(pod), result)
+    if _is_unreachable(pod, now):
+        reason = Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
+        return Verdict(State.UNREACHABLE, part, job, pod, reason)
+    if pod.started:
+        return Verdict(State.RUNNING, part, job, pod)
+    return Verdict(State.WAITING, part, job, pod, _waiting_reason(pod))
+
+
+def newest_part(observed: Observed) -> int:
+    """Return the number of the newest Job that is known, 0 when there was none."""
+    numbers = [job.part for job in observed.jobs] + [pod.part for pod in observed.pods]
+    return max([*numbers, int(observed.recording.status.get("part") or 0)])
+
+
+def result_of(pod: PodView, uid: str) -> RecorderResult | None:
+    """Return the recorder's own record, None when there is none that can be understood."""
+    if not pod.message:
+        return None
+    try:
+        result = RecorderResult.parse(pod.message)
+    except ContractError:
+        return None
+    return result if result.egress_id in {egress_id(uid), "EG_unknown"} else None
+
+
+def stalled_object(verdict: Verdict, now: datetime) -> str:
+    """Return the UID of the pod or Job whose Events tell why nothing happens, "" when it is too early to ask."""
+    if verdict.state is not State.WAITING:
+        return ""
+    subject = verdict.pod or verdict.job
+    if subject is None or now - subject.created < STALLED_AFTER:
+        return ""
+    # The image's own trouble is in the pod's status already, with its message.
+    return "" if verdict.pod and verdict.pod.waiting_message else subject.uid
+
+
+def _without_pod(part: int, job: JobView | None, job_name: str) -> Verdict:
+    if job is None:
+        reason = Reason("JobGone", f"Job {job_name} and its pod are gone")
+        return Verdict(State.OVER, part, reason=reason, by_absence=True)
+    if job.ended:
+        return Verdict(State.OVER, part, job, reason=Reason("PodGone", redact(job.ended)), by_absence=True)
+    return Verdict(State.WAITING, part, job, reason=Reason("PodNotCreated", f"Job {job.name} has no pod yet"))
+
+
+def _is_unreachable(pod: PodView, now: datetime) -> bool:
+    deadline, since = pod.deletion_deadline, pod.unreachable_since
+    overdue = deadline is not None and now - deadline >= UNREACHABLE_AFTER
+    return overdue or (since is not None and now - since >= UNREACHABLE_AFTER)
+
+
+def _waiting_reason(pod: PodView) -> Reason:
+    reason = pod.waiting_reason or "PodStarting"
+    message = redact(pod.waiting_message) or f"pod {pod.name} is starting ({reason})"
+    return Reason(reason, message)
+
+
+def _end_reason(pod: PodView) -> Reason:
+    if pod.exit_code is None and pod.gone and not pod.end_reason:
+        return Reason("PodGone", f"pod {pod.name} is gone and left no record")
+    code = f", exit code {pod.exit_code}" if pod.exit_code is not None else ""
+    return Reason(pod.end_reason or "Ended", f"pod {pod.name} ended: {pod.end_reason or 'Completed'}{code}")

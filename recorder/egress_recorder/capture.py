@@ -1,0 +1,164 @@
+"""Owns the capture process: one part of one recording, commands on one pipe, events on another, then its end.
+
+`python -m egress_recorder.capture --commands-fd N --events-fd M`. SIGTERM and SIGINT are ignored: the supervisor
+decides and tells through the pipe; the end of the pipe means that the supervisor is gone. (After an internal panic
+the LiveKit SDK sends SIGTERM to its own process; the supervisor sees a capture that reports nothing.)
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from egress_recorder import ipc
+from egress_recorder.contract import EndReason, ExitCode, Phase
+from egress_recorder.errors import RecorderError
+from egress_recorder.redact import configure_logging, redact, remember
+
+MAX_LINE = 1 << 20
+"""Bytes of one command; a request is a few KB."""
+MAX_UNREAD_EVENTS = 64 * 1024
+"""Bytes of events nobody read; beyond it progress reports are dropped (the next one says more)."""
+FLUSH_SECONDS = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one capture and return the exit code."""
+    parser = argparse.ArgumentParser(prog="egress_recorder.capture", description="internal: records one part")
+    parser.add_argument("--commands-fd", type=int, required=True)
+    parser.add_argument("--events-fd", type=int, required=True)
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    configure_logging(human=False)
+    # Imports of 0.5 s; they run while the request is read and parsed.
+    threading.Thread(target=_import_media, name="imports", daemon=True).start()
+    # Not asyncio.run: it would cancel what still runs, and cancelling the SDK's connect() ends in a panic.
+    return asyncio.new_event_loop().run_until_complete(_run(options.commands_fd, options.events_fd))
+
+
+def _import_media() -> None:
+    from egress_recorder import session  # noqa: PLC0415 - deliberately late, see main
+    from egress_recorder.sources import livekit  # noqa: PLC0415
+
+    del livekit, session
+
+
+async def _run(commands_fd: int, events_fd: int) -> int:
+    loop = asyncio.get_running_loop()
+    commands = asyncio.StreamReader(limit=MAX_LINE)
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(commands), os.fdopen(commands_fd, "rb", buffering=0)
+    )
+    events = EventWriter()
+    await loop.connect_write_pipe(lambda: events, os.fdopen(events_fd, "wb", buffering=0))
+    line = await commands.readline()
+    if not line:
+        return ExitCode.INTERRUPTED
+    request = ipc.CaptureRequest.model_validate_json(line)
+    remember(request.token)
+    ended = await _capture(request, commands, events)
+    events.emit(ended)
+    await events.drain()
+    return ended.exit_code
+
+
+async def _capture(
+    request: ipc.CaptureRequest, commands: asyncio.StreamReader, events: EventWriter
+) -> ipc.Ended:
+    # The event loop must not wait for imports: a stop may come meanwhile.
+    await asyncio.to_thread(_import_media)
+    from egress_recorder.session import Session  # noqa: PLC0415
+    from egress_recorder.sources.livekit import LiveKitSource  # noqa: PLC0415
+    from egress_recorder.sources.selection import selection_for  # noqa: PLC0415
+
+    try:
+        session = Session(request, events.emit)
+        session.start_media()
+        source = LiveKitSource(
+            url=request.config.url,
+            token=request.token,
+            selection=selection_for(request.config.source),
+            partial=request.continuing,
+            sink=session.pipeline,
+            listener=session,
+        )
+        reader = asyncio.create_task(_obey(commands, session.stop, source.renew))
+        ended = await session.run(source)
+        reader.cancel()
+    except Exception as error:  # noqa: BLE001 - the supervisor must hear of it, whatever it is
+        _log.exception("capture failed")
+        return ipc.Ended(
+            phase=Phase.INTERRUPTED,
+            reason=EndReason.FAILURE,
+            exit_code=ExitCode.SOFTWARE,
+            error=redact(f"the capture failed: {type(error).__name__}: {error}"),
+            error_code=RecorderError.error_code,
+        )
+    return ended
+
+
+async def _obey(commands: asyncio.StreamReader, stop: object, renew: object) -> None:
+    assert callable(stop)
+    assert callable(renew)
+    while line := await commands.readline():
+        try:
+            command = ipc.parse_command(line)
+        except ValueError:
+            # Not the text: a malformed line may hold a token.
+            _log.error("a command could not be understood", extra={"bytes": len(line)})
+            continue
+        if isinstance(command, ipc.StopCommand):
+            stop(command.reason)
+        else:
+            remember(command.token)
+            renew(command.token)
+    stop(EndReason.INTERRUPTED)
+
+
+class EventWriter(asyncio.Protocol):
+    """Writes events without ever blocking the event loop."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+        self._closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The pipe is ready."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - interface
+        """Nobody reads any more; the command pipe ends as well and stops the capture."""
+        self._closed = True
+
+    def emit(self, event: ipc._Message) -> None:
+        """Write one event."""
+        if self._closed or self._transport is None:
+            return
+        behind = self._transport.get_write_buffer_size() > MAX_UNREAD_EVENTS
+        if not (behind and isinstance(event, ipc.ProgressReport)):
+            self._transport.write(event.line())
+
+    async def drain(self) -> None:
+        """Wait until all is written, at most `FLUSH_SECONDS`."""
+        deadline = asyncio.get_running_loop().time() + FLUSH_SECONDS
+        while not self._closed and self._transport is not None and self._transport.get_write_buffer_size():
+            if asyncio.get_running_loop().time() > deadline:
+                return
+            await asyncio.sleep(0.01)
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stderr.flush()
+    # Not sys.exit: native threads of the SDK may hang or crash on the way out, and everything is written.
+    os._exit(code)

@@ -1,0 +1,113 @@
+"""Owns turning what a killed recorder left behind into an ordinary MP4: `python -m egress_recorder.finalize IN OUT`.
+
+Packets are copied until the first one that cannot be read or is cut; nothing is decoded. Prints one JSON line
+`{"duration": s, "frames": n, "audio_duration": s}`; exit code 65 when nothing in it can be played. The result
+appears under its name only when it is complete; IN is not touched. A process of its own, because a damaged file may
+take FFmpeg down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from egress_recorder.contract import ExitCode
+from egress_recorder.errors import RequestDataError
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """What the finished file holds. Durations in seconds; `frames` are video frames."""
+
+    duration: float
+    frames: int
+    audio_duration: float
+
+
+def finalize(source: Path, target: Path) -> Finalized:
+    """Write `target` from `source`. Raises RequestDataError when nothing is playable, OSError when writing fails."""
+    partial = target.with_name(f"{target.name}.part")
+    try:
+        with av.open(str(source), "r") as container:
+            result = _copy(container, partial)
+    except av.FFmpegError as error:
+        partial.unlink(missing_ok=True)
+        raise RequestDataError(f"{source.name} cannot be read: {error.strerror}") from None
+    if result.duration <= 0:
+        partial.unlink(missing_ok=True)
+        raise RequestDataError(f"{source.name} holds no complete frame")
+    partial.replace(target)
+    return result
+
+
+def _copy(source: InputContainer, target: Path) -> Finalized:
+    streams = [stream for stream in source.streams if stream.type in {"video", "audio"}]
+    if not streams:
+        return Finalized(0.0, 0, 0.0)
+    ends: dict[str, float] = {}
+    frames = 0
+    with av.open(str(target), "w", format="mp4") as output:
+        copies: dict[int, Any] = {}
+        for stream in streams:
+            copies[stream.index] = output.add_stream_from_template(stream, opaque=True)
+            copies[stream.index].time_base = stream.time_base
+        last: dict[int, int] = {}
+        for packet in _readable(source, streams):
+            index = packet.stream.index
+            if packet.dts <= last.get(index, packet.dts - 1):
+                continue
+            last[index] = packet.dts
+            kind = packet.stream.type
+            end = float((packet.pts + (packet.duration or 0)) * Fraction(packet.time_base))
+            ends[kind] = max(ends.get(kind, 0.0), end)
+            frames += kind == "video"
+            packet.stream = copies[index]
+            output.mux_one(packet)
+    duration = max(ends.values(), default=0.0)
+    return Finalized(round(duration, 6), frames, round(ends.get("audio", 0.0), 6))
+
+
+def _readable(source: InputContainer, streams: Sequence[Any]) -> Iterator[Any]:
+    """Yield the packets before the first damage."""
+    try:
+        for packet in source.demux(*streams):
+            if packet.dts is None or packet.pts is None:
+                continue
+            if packet.is_corrupt or not packet.size:
+                return
+            yield packet
+    except av.FFmpegError:
+        # The tail of a killed process: everything before it was good.
+        return
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(prog="egress_recorder.finalize", description=__doc__)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    options = parser.parse_args(arguments)
+    try:
+        result = finalize(options.source, options.target)
+    except RequestDataError as error:
+        sys.stderr.write(f"{error}\n")
+        return ExitCode.DATA
+    except OSError as error:
+        sys.stderr.write(f"{options.target.name} cannot be written: {os.strerror(error.errno or 0)}\n")
+        return ExitCode.SOFTWARE
+    sys.stdout.write(json.dumps(asdict(result)) + "\n")
+    return ExitCode.FINISHED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""Owns the manifest `{egress_id}.json` beside the media: reading an earlier one, merging, writing it when told.
+
+The first write is the probe of a destination: a wrong key or an unwritable volume fails in the first second. After
+that a failed write never ends a recording: it is logged and made up for by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from egress_recorder.contract import ContractError, Manifest, Part
+from egress_recorder.errors import AuthorizationError, RecorderError
+from egress_recorder.storage import Storage
+from egress_recorder.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/json"
+INTERVAL = 30.0
+"""Seconds between writes while nothing but the numbers changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPlace:
+    """One destination of the manifest; outputs that share storage and directory share the place."""
+
+    storage: Storage
+    key: str
+    name: str
+    """For logs: `fileOutputs[0]`."""
+
+
+def merge(own: Manifest, existing: Manifest | None) -> Manifest:
+    """Return our manifest without losing what a recorder before or after us has written.
+
+    Parts of ours win, an upload that the other side knows is kept. When a newer part exists, the recording goes on
+    without us: its phase, end and words stay.
+    """
+    if existing is None or existing.egress_id != own.egress_id:
+        return own
+    parts: dict[tuple[int, int], Part] = {(part.part, part.output): part for part in existing.parts}
+    for part in own.parts:
+        other = parts.get((part.part, part.output))
+        if other is None or part.location or not other.location:
+            parts[part.part, part.output] = part
+    gaps = {gap.started_at: gap for gap in (*existing.gaps, *own.gaps)}
+    merged = own.model_copy(
+        update={
+            "parts": tuple(parts[key] for key in sorted(parts)),
+            "gaps": tuple(gaps[key] for key in sorted(gaps)),
+            "started_at": min((time for time in (own.started_at, existing.started_at) if time), default=None),
+        }
+    )
+    newest_own = max((part.part for part in own.parts), default=0)
+    if own.parts and max((part.part for part in existing.parts), default=0) > newest_own:
+        kept = ("phase", "ended_at", "error", "details", "progress")
+        return merged.model_copy(update={name: getattr(existing, name) for name in kept})
+    return merged
+
+
+class ManifestWriter:
+    """Writes the newest manifest to all places. Requests that come while one is written become one more write."""
+
+    def __init__(self, places: Sequence[ManifestPlace], snapshot: Callable[[], Manifest]) -> None:
+        self._places = tuple(places)
+        self._snapshot = snapshot
+        self._wanted = asyncio.Event()
+        self._merge = False
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def location(self) -> str:
+        """Where the first manifest is."""
+        return self._places[0].storage.location(self._places[0].key)
+
+    async def read(self) -> Manifest | None:
+        """Return the manifest that an earlier part left, the newest of all places; None when there is none.
+
+        Raises RecorderError when a destination does not answer or refuses its credentials for more than reading.
+        """
+        found = await asyncio.gather(*(self._read(place) for place in self._places))
+        return max((manifest for manifest in found if manifest), key=_age, default=None)
+
+    async def probe(self) -> None:
+        """Write to every place. Raises the first place's RecorderError, in the order of the outputs."""
+        results = await asyncio.gather(
+            *(self._write(place, merging=False) for place in self._places), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def request(self) -> None:
+        """Ask for a write soon: a part began or ended."""
+        self._merge = True
+        self._wanted.set()
+
+    def start(self, interval: float = INTERVAL) -> None:
+        """Write on request and every `interval` seconds, until `close`."""
+        self._task = asyncio.create_task(self._run(interval), name="manifest")
+
+    async def close(self, *, attempts: int = 4, pause: float = 0.5) -> bool:
+        """Write the last manifest, the one that readers see for ever; return whether every place has it.
+
+        A write under way is awaited first: it would overtake the last one with older words.
+        """
+        self._closing = True
+        self._wanted.set()
+        if self._task is not None:
+            await self._task
+        for attempt in range(attempts):
+            self._merge = True
+            if await self._flush():
+                return True
+            if attempt + 1 < attempts:
+                await asyncio.sleep(pause * 2**attempt)
+        return False
+
+    async def _run(self, interval: float) -> None:
+        while not self._closing:
+            try:
+                async with asyncio.timeout(interval):
+                    await self._wanted.wait()
+            except TimeoutError:
+                pass
+            if not self._closing:
+                await self._flush()
+
+    async def _flush(self) -> bool:
+        self._wanted.clear()
+        merging, self._merge = self._merge, False
+        written = await asyncio.gather(*(self._try(place, merging=merging) for place in self._places))
+        return all(written)
+
+    async def _try(self, place: ManifestPlace, *, merging: bool) -> bool:
+        try:
+            await self._write(place, merging=merging)
+        except RecorderError as error:
+            self._merge = True
+            logger.warning("manifest was not written", extra={"output": place.name, "error": str(error)})
+            return False
+        return True
+
+    async def _write(self, place: ManifestPlace, *, merging: bool) -> None:
+        existing = await self._read(place) if merging else None
+        data = (merge(self._snapshot(), existing).to_json() + "\n").encode()
+
+        def put() -> None:
+            place.storage.put(place.key, data, content_type=CONTENT_TYPE, overwrite=True)
+
+        await in_thread("manifest", put)
+
+    async def _read(self, place: ManifestPlace) -> Manifest | None:
+        try:
+            data = await in_thread("manifest", lambda: place.storage.read(place.key))
+        except AuthorizationError:
+            # Keys that may only write are common, and S3 answers 403 for what it does not let us look for;
+            # whether they are wrong altogether shows at the write.
+            return None
+        if data is None:
+            return None
+        try:
+            return Manifest.parse(data)
+        except ContractError as error:
+            logger.warning(
+                "an earlier manifest is not understood and replaced",
+                extra={"output": place.name, "error": str(error)},
+            )
+            return None
+
+
+def _age(manifest: Manifest) -> float:
+    return manifest.updated_at.timestamp()

@@ -1,0 +1,79 @@
+"""Owns how far pictures are moved so that they meet their sound; pure.
+
+libwebrtc does not lip-sync tracks of different streams (LiveKit's default): sound arrives later than its picture by
+the difference of the two jitter buffers, 50-190 ms on a calm machine. Sound is never touched for this; pictures are
+moved by (audio delay - video delay), slewed, before they are encoded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+MAX_CORRECTION = 1.0
+"""Seconds; a starved receiver can be further off, but then a late picture is better than a frozen one."""
+
+
+class Slew:
+    """A value that follows its target with at most `rate` per second; the first target is taken at once."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._value = 0.0
+        self._at: float | None = None
+
+    def follow(self, target: float, at: float) -> float:
+        """Return the value at time `at`, which never goes back."""
+        if self._at is None:
+            self._value = target
+        else:
+            step = self._rate * max(0.0, at - self._at)
+            self._value += max(-step, min(step, target - self._value))
+        self._at = at if self._at is None else max(at, self._at)
+        return self._value
+
+
+class LipSync:
+    """The correction of pictures in seconds, from the measured delays of the sound and of the shown video track."""
+
+    def __init__(self, *, rate: float = 0.25, memory: int = 16) -> None:
+        self._slew = Slew(rate)
+        self._memory = memory
+        self._delays: dict[str, deque[tuple[float, float]]] = {}
+
+    def measured(self, track: str, seconds: float, at: float) -> None:
+        """Take one measurement. Negative or absurd ones (a restarted counter) are ignored."""
+        if 0.0 <= seconds < 5.0:
+            self._delays.setdefault(track, deque(maxlen=self._memory)).append((at, seconds))
+
+    def forget(self, track: str) -> None:
+        """The track is over; a new one with the same name starts with new counters."""
+        self._delays.pop(track, None)
+
+    def correction(self, video: str, audio: str | None, at: float) -> float:
+        """Return the seconds that a picture captured at `at` is moved later (or, negative, earlier)."""
+        target = self._target(video, audio, at)
+        return 0.0 if target is None else self._slew.follow(target, at)
+
+    def _target(self, video: str, audio: str | None, at: float) -> float | None:
+        sound, picture = self._delay_at(audio or "", at), self._delay_at(video, at)
+        if picture is None or sound is None:
+            # Nothing to match (yet, or any more): keep what was last right, a jump back would be seen.
+            return self._last_target
+        self._last_target = max(-MAX_CORRECTION, min(MAX_CORRECTION, sound - picture))
+        return self._last_target
+
+    _last_target: float | None = None
+
+    def _delay_at(self, track: str, at: float) -> float | None:
+        """Interpolate between measurements, hold the nearest one outside of them."""
+        history = self._delays.get(track)
+        if not history:
+            return None
+        before = history[0]
+        for after in history:
+            if after[0] >= at:
+                span = after[0] - before[0]
+                share = (at - before[0]) / span if span > 0 and at > before[0] else 1.0
+                return before[1] + (after[1] - before[1]) * share
+            before = after
+        return before[1]

@@ -1,0 +1,223 @@
+"""Owns the media thread: it takes pictures and sound from the mailbox, asks the timeline, encodes and writes.
+
+Everything that blocks or computes happens here, never in the event loop. One instance is one file; a failure ends
+the thread and is told once through `failed`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from egress_recorder.errors import MediaError, RecorderError
+from egress_recorder.media.audioclock import Placement
+from egress_recorder.media.encoder import AudioEncoder, VideoEncoder
+from egress_recorder.media.gate import Gate
+from egress_recorder.media.mailbox import Mailbox
+from egress_recorder.media.mixer import AudioMixer, Pcm, stretch
+from egress_recorder.media.packets import EncodedPacket, Output
+from egress_recorder.media.timeline import Timeline
+from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Buffer, Kind, MediaSpec, Numbers, Picture
+from egress_recorder.media.videolane import Tick
+
+WAKE = 0.03
+"""Seconds between two looks at the clock while nothing arrives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a closed file holds. `origin` is the monotonic time of its beginning, None when nothing was written."""
+
+    origin: float | None
+    numbers: Numbers
+
+
+class Pipeline:
+    """A `MediaSink` whose methods may be called from any thread and return at once."""
+
+    def __init__(
+        self,
+        spec: MediaSpec,
+        output: Output,
+        *,
+        failed: Callable[[RecorderError], None],
+        max_duration: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`failed` is called once from the media thread; nothing after `max_duration` file seconds is written."""
+        self._limit = math.inf if max_duration is None else max_duration
+        self._spec, self._output, self._failed, self._clock = spec, output, failed, clock
+        self._mailbox = Mailbox()
+        self._timeline: Timeline[Picture, Pcm] = Timeline(spec.framerate, video=spec.video, audio=spec.audio)
+        self._mixer = AudioMixer()
+        self._gate: Gate[EncodedPacket] = Gate()
+        self._numbers = Numbers()
+        self._frames = 0
+        self._written = 0.0
+        self._end: float | None = None
+        self._thread = threading.Thread(target=self._run, name="media", daemon=True)
+
+    def start(self) -> None:
+        """Open the encoders and begin to wait for media."""
+        self._thread.start()
+
+    # ---- MediaSink ---------------------------------------------------------------------------------------
+
+    def opened(self, track: str, kind: Kind, at: float, *, still: bool = False) -> None:  # noqa: ARG002 - interface
+        """A track begins."""
+        self._mailbox.put("control", lambda: self._timeline.opened(track, kind, still=still))
+
+    def closed(self, track: str, at: float) -> None:
+        """A track is over."""
+        self._mailbox.put("control", lambda: self._mix(self._timeline.closed(track, at)))
+
+    def muted(self, track: str, muted: bool, at: float) -> None:
+        """The publisher muted or unmuted the track."""
+        self._mailbox.put("control", lambda: self._timeline.muted(track, muted, at))
+
+    def picture(self, track: str, picture: Picture, captured: float) -> None:
+        """One picture; the oldest waiting one is dropped when the encoder is behind."""
+        self._mailbox.put("picture", lambda: self._timeline.picture(track, picture, captured))
+
+    def samples(self, track: str, pcm: Buffer, arrived: float) -> None:
+        """Stereo samples."""
+        self._mailbox.put("sound", lambda: self._samples(track, pcm, arrived))
+
+    def delay(self, track: str, seconds: float, at: float) -> None:
+        """A measured receive delay."""
+        self._mailbox.put("control", lambda: self._timeline.delay(track, seconds, at))
+
+    # ---- control -----------------------------------------------------------------------------------------
+
+    def hold(self, at: float) -> None:
+        """What is captured from `at` on belongs to the file only if `resume` follows."""
+        self._mailbox.put("control", lambda: self._gate.close(self._file_time(at)))
+
+    def resume(self) -> None:
+        """Write what was held."""
+        self._mailbox.put("control", lambda: self._write(self._gate.open()))
+
+    def finish(self, at: float) -> Finished:
+        """Complete the file so that it ends at `at` (or where it was held) and wait for it; blocks, call once.
+
+        Raises MediaError when the media thread is stuck.
+        """
+        self._mailbox.put("control", lambda: self._set_end(at))
+        if self._thread.is_alive():
+            self._thread.join(timeout=30)
+        if self._thread.is_alive():
+            raise MediaError("the encoder did not finish within 30 s")
+        return Finished(self._timeline.origin, self._numbers)
+
+    @property
+    def origin(self) -> float | None:
+        """Monotonic time of the first media; None before it."""
+        return self._timeline.origin
+
+    @property
+    def recording(self) -> bool:
+        """False while only black and silence are written."""
+        return self._timeline.recording
+
+    @property
+    def numbers(self) -> Numbers:
+        """The last snapshot (made once per loop of the media thread)."""
+        return self._numbers
+
+    # ---- media thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._loop()
+        except RecorderError as error:
+            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the session must hear of it and end
+            self._give_up(MediaError(f"encoding failed: {type(error).__name__}: {error}"))
+
+    def _give_up(self, error: RecorderError) -> None:
+        with contextlib.suppress(RecorderError):
+            # What is complete so far is kept; after a full disk this fails as well and changes nothing.
+            self._output.close()
+        self._failed(error)
+
+    def _loop(self) -> None:
+        self._video = VideoEncoder(self._spec) if self._spec.video else None
+        self._audio = AudioEncoder(self._spec) if self._spec.audio else None
+        while self._end is None:
+            for action in self._mailbox.take(WAKE):
+                action()
+            now = self._clock()
+            self._encode(self._timeline.advance(now))
+            self._read(self._timeline.audio_ready(now))
+            self._count()
+        self._complete(self._end)
+
+    def _complete(self, end: float) -> None:
+        if self._timeline.origin is not None:
+            ticks, waiting, samples = self._timeline.finish(end)
+            for _, placements in waiting:
+                self._mix(placements)
+            self._encode(ticks)
+            self._read(samples)
+            last = [
+                *(self._video.flush() if self._video else ()),
+                *(self._audio.flush() if self._audio else ()),
+            ]
+            self._write(self._gate.pass_through(last), until=end - self._timeline.origin)
+        self._gate.discard()
+        self._output.close()
+        self._count()
+
+    def _set_end(self, at: float) -> None:
+        held = self._gate.closed_at
+        origin = self._timeline.origin
+        self._end = at if held is None or origin is None else min(at, origin + held)
+
+    def _samples(self, track: str, pcm: Buffer, arrived: float) -> None:
+        if self._timeline.lost(track, arrived):
+            self._mix(self._timeline.closed(track, arrived))
+            self._timeline.opened(track, "audio")
+        chunk = np.frombuffer(pcm, np.int16).reshape(-1, CHANNELS)
+        self._mix(self._timeline.samples(track, chunk, len(chunk), arrived))
+
+    def _mix(self, placements: Iterable[Placement[Pcm]]) -> None:
+        for placement in placements:
+            self._mixer.write(placement.position, stretch(placement.chunk, placement.length))
+
+    def _encode(self, ticks: Iterable[Tick[Picture]]) -> None:
+        if self._video is None:
+            return
+        for tick in ticks:
+            self._write(self._gate.pass_through(self._video.encode(tick.picture, tick.index)))
+
+    def _read(self, until: int) -> None:
+        if self._audio is not None and until > self._mixer.position:
+            self._write(self._gate.pass_through(self._audio.encode(self._mixer.read(until))))
+
+    def _write(self, packets: Iterable[EncodedPacket], *, until: float | None = None) -> None:
+        limit = self._limit if until is None else min(until, self._limit)
+        for packet in packets:
+            if packet.file_time < limit:
+                self._output.write(packet)
+                self._frames += packet.kind == "video"
+                self._written = max(self._written, packet.file_time + packet.duration)
+
+    def _file_time(self, at: float) -> float:
+        return max(0.0, at - (self._timeline.origin or at))
+
+    def _count(self) -> None:
+        lane = self._timeline.lane
+        self._numbers = Numbers(
+            duration=self._written,
+            bytes_written=self._output.bytes_written,
+            frames=self._frames,
+            dropped=lane.dropped + self._mailbox.dropped_pictures,
+            duplicated=lane.duplicated,
+            silence=self._mixer.silence / SAMPLE_RATE,
+        )

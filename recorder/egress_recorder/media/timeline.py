@@ -1,0 +1,205 @@
+"""Owns the time of the file: the only place where the times of its frames and samples come from; pure.
+
+File time 0 is the first media of any track; from there the file has one frame per tick and one sample per 1/48000 s
+up to its end, so that its length is the wall clock's. Pictures wait `HOLD` seconds in a ring, so that the lip-sync
+correction of their own moment is known, and are placed by it; encoded packets are never re-timed. Samples are
+counted per stream (`audioclock`). What nobody publishes is black and silence.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from egress_recorder.media.audioclock import AudioClock, Placement
+from egress_recorder.media.lipsync import LipSync
+from egress_recorder.media.values import SAMPLE_RATE, Kind
+from egress_recorder.media.videolane import Tick, VideoLane
+
+P = TypeVar("P")
+C = TypeVar("C")
+
+HOLD = 0.15
+"""Seconds that a picture waits for the delays of its moment to be measured."""
+RING_SECONDS = 0.4
+"""Bound of the ring; beyond it the oldest picture goes (only a clock that jumps can fill it)."""
+LATE = 0.3
+"""Seconds by which media may be delivered late before its place is filled."""
+STALE = 2.0
+"""Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
+MAX_BACKLOG = 5.0
+"""Seconds by which the encoder may be behind before ticks are given up."""
+
+
+@dataclass(slots=True)
+class _Video:
+    still: bool
+    muted: bool = False
+    last: float = 0.0
+
+
+@dataclass(slots=True)
+class _Audio(Generic[C]):
+    clock: AudioClock[C]
+    muted: bool = False
+    last: float | None = None
+
+
+class Timeline(Generic[P, C]):
+    """Places media of any number of tracks on one axis. All `at`, `captured`, `arrived`, `now` are monotonic seconds."""
+
+    def __init__(self, fps: int, *, video: bool = True, audio: bool = True) -> None:
+        self.origin: float | None = None
+        """Monotonic time of file time 0; None before the first media."""
+        self.lane: VideoLane[P] = VideoLane(fps)
+        self._has_video, self._has_audio = video, audio
+        self._ring_limit = max(4, int(RING_SECONDS * 60))
+        self._ring: deque[tuple[str, P | None, float]] = deque()
+        self._videos: dict[str, _Video] = {}
+        self._live: list[str] = []
+        self._audios: dict[str, _Audio[C]] = {}
+        self._lipsync = LipSync()
+        self._correction = 0.0
+        self._last_placed = 0.0
+        self._audio_ready = 0
+
+    # ---- tracks ------------------------------------------------------------------------------------------
+
+    def opened(self, track: str, kind: Kind, *, still: bool = False) -> None:
+        """A track (or a new stream of a known one) begins."""
+        if kind == "video":
+            self._videos[track] = _Video(still)
+        else:
+            self._audios[track] = _Audio(AudioClock())
+
+    def closed(self, track: str, at: float) -> list[Placement[C]]:
+        """A track is over; return what of its sound still waited for its anchor."""
+        self._lipsync.forget(track)
+        if self._videos.pop(track, None):
+            self._retire(track, at)
+            return []
+        audio = self._audios.pop(track, None)
+        return audio.clock.flush() if audio else []
+
+    def muted(self, track: str, muted: bool, at: float) -> None:
+        """The publisher muted the track (its picture goes at once) or unmuted it."""
+        if video := self._videos.get(track):
+            video.muted = muted
+            if muted:
+                self._retire(track, at)
+        elif audio := self._audios.get(track):
+            audio.muted = muted
+
+    def delay(self, track: str, seconds: float, at: float) -> None:
+        """The receiver delayed the track by `seconds` around `at`."""
+        self._lipsync.measured(track, seconds, at)
+
+    @property
+    def recording(self) -> bool:
+        """True while some track delivers media; False while only black and silence are written."""
+        return bool(self._live) or any(
+            audio.last is not None and not audio.muted for audio in self._audios.values()
+        )
+
+    # ---- media -------------------------------------------------------------------------------------------
+
+    def picture(self, track: str, picture: P, captured: float) -> None:
+        """Take one picture. The newest live track is shown; pictures of others are not used."""
+        video = self._videos.get(track)
+        if video is None or video.muted or not self._has_video:
+            return
+        if self.origin is None:
+            self.origin = captured
+        video.last = captured
+        if track not in self._live:
+            self._live.append(track)
+        if track == self._live[-1]:
+            self._enqueue(track, picture, captured)
+
+    def samples(self, track: str, chunk: C, count: int, arrived: float) -> list[Placement[C]]:
+        """Take a chunk of `count` samples whose last one arrived at `arrived`; return what has its place now."""
+        audio = self._audios.get(track)
+        if audio is None or not self._has_audio:
+            return []
+        if self.origin is None:
+            if audio.muted:
+                # A muted track delivers zeros for ever; they are not the first media of a recording.
+                return []
+            self.origin = arrived - count / SAMPLE_RATE
+        audio.last = arrived
+        return audio.clock.push(chunk, count, arrived - self.origin)
+
+    def lost(self, track: str, now: float) -> bool:
+        """True when the track's place was filled with silence meanwhile: the caller opens it anew before pushing."""
+        audio = self._audios.get(track)
+        return audio is not None and audio.last is not None and now - audio.last > STALE
+
+    def advance(self, now: float) -> list[Tick[P]]:
+        """Return the frames whose picture is final at `now`."""
+        if self.origin is None or not self._has_video:
+            return []
+        self._drop_stale(now)
+        while self._ring and self._ring[0][2] + HOLD <= now:
+            self._place(*self._ring.popleft())
+        until = min(now - HOLD - LATE + self._correction, now - LATE) - self.origin
+        if until - self.lane.position > MAX_BACKLOG:
+            self.lane.dropped += self.lane.skip_to(until - 1.0)
+        return [*self.lane.due(), *self.lane.ticks(until)]
+
+    def audio_ready(self, now: float) -> int:
+        """Return the sample position up to which all sound that can still come is placed."""
+        if self.origin is None:
+            return 0
+        ready = int((now - self.origin - LATE) * SAMPLE_RATE)
+        live = [
+            audio.clock.position
+            for audio in self._audios.values()
+            if audio.last is not None and now - audio.last <= STALE
+        ]
+        self._audio_ready = max(self._audio_ready, min(live) if live else ready)
+        return self._audio_ready
+
+    def finish(self, at: float) -> tuple[list[Tick[P]], list[tuple[str, list[Placement[C]]]], int]:
+        """End the file at `at`: return the last frames, what sound still waited, and the total of samples."""
+        if self.origin is None:
+            return [], [], 0
+        while self._ring:
+            self._place(*self._ring.popleft())
+        length = max(0.0, at - self.origin)
+        ticks = self.lane.ticks(length) if self._has_video else []
+        waiting = [(track, audio.clock.flush()) for track, audio in self._audios.items()]
+        return ticks, waiting, max(self._audio_ready, round(length * SAMPLE_RATE))
+
+    # ---- inside ------------------------------------------------------------------------------------------
+
+    def _enqueue(self, track: str, picture: P | None, at: float) -> None:
+        if self._ring:
+            at = max(at, self._ring[-1][2])
+        self._ring.append((track, picture, at))
+        if len(self._ring) > self._ring_limit:
+            # Bounded: the oldest picture gives way; it still takes its place in time, only unseen.
+            self._ring.popleft()
+            self.lane.dropped += 1
+
+    def _place(self, track: str, picture: P | None, captured: float) -> None:
+        assert self.origin is not None
+        audio = next(iter(self._audios), None)
+        if picture is not None:
+            self._correction = self._lipsync.correction(track, audio, captured)
+        self._last_placed = max(self._last_placed, captured - self.origin + self._correction)
+        self.lane.place(picture, self._last_placed)
+
+    def _retire(self, track: str, at: float) -> None:
+        if track not in self._live:
+            return
+        shown = self._live[-1] == track
+        self._live.remove(track)
+        if shown and not self._live:
+            self._enqueue(track, None, at)
+
+    def _drop_stale(self, now: float) -> None:
+        for track in [*self._live]:
+            video = self._videos[track]
+            if not video.still and now - video.last > STALE:
+                self._retire(track, now)

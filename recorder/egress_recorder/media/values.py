@@ -1,0 +1,77 @@
+"""Owns the values that pass between sources, timeline, encoders and outputs; imports neither livekit nor av.
+
+Times named `at`, `captured` or `arrived` are seconds of CLOCK_MONOTONIC (`time.monotonic()`); times named
+`file_time` are seconds since the first media of the file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+SAMPLE_RATE = 48_000
+"""Hz of all audio inside the recorder; always stereo."""
+CHANNELS = 2
+
+Kind = Literal["audio", "video"]
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded I420 picture without padding; sizes may be odd. `rotation` is degrees clockwise still to apply."""
+
+    data: Buffer
+    width: int
+    height: int
+    rotation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSpec:
+    """What the file holds. Bitrates in kbit/s."""
+
+    width: int
+    height: int
+    framerate: int
+    video_bitrate: int
+    audio_bitrate: int
+    video: bool = True
+    audio: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A snapshot of what was written so far. `duration` and `silence` are seconds, `frames` are video frames."""
+
+    duration: float = 0.0
+    bytes_written: int = 0
+    frames: int = 0
+    dropped: int = 0
+    duplicated: int = 0
+    silence: float = 0.0
+
+
+class MediaSink(Protocol):
+    """Where a source puts media. Every call returns at once; the sink bounds its own queues.
+
+    A track is announced by `opened` before its media and ended by `closed`. Calls of one track come in order.
+    """
+
+    def opened(self, track: str, kind: Kind, at: float, *, still: bool = False) -> None:
+        """A track begins to be recorded. `still`: its picture may stand (a shared screen) without being lost."""
+
+    def closed(self, track: str, at: float) -> None:
+        """A track is over."""
+
+    def muted(self, track: str, muted: bool, at: float) -> None:
+        """The publisher muted or unmuted the track."""
+
+    def picture(self, track: str, picture: Picture, captured: float) -> None:
+        """One picture; `captured` is its smooth capture time on our clock, receive delay not yet taken out."""
+
+    def samples(self, track: str, pcm: Buffer, arrived: float) -> None:
+        """Interleaved stereo int16 at `SAMPLE_RATE`; its last sample came out of the receiver at `arrived`."""
+
+    def delay(self, track: str, seconds: float, at: float) -> None:
+        """What the receiver's jitter buffer added to the track's delay around `at`."""

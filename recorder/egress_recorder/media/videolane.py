@@ -1,0 +1,114 @@
+"""Owns which picture each tick of the constant frame rate shows; pure, the pictures are opaque.
+
+Tick k is at k / fps and shows the newest picture that is due, a picture being due at its corrected capture time
+rounded to a tick. What is rounded is the phase of the stream, not of the single picture: a picture that follows its
+predecessor takes the next tick while the mean distance is within half a tick. Otherwise a 30 fps camera whose
+pictures fall on the border of two ticks would lose up to half of them to one millisecond of jitter (one tick with two
+pictures, the next one with none).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+P = TypeVar("P")
+
+JITTER = 0.8
+"""Ticks of distance at which a picture is no longer the successor of the last one."""
+PHASE = 0.55
+"""Ticks of mean distance at which a stream moves to the neighbouring tick; above one half, so that it stays there."""
+SMOOTHING = 0.05
+"""Weight of a new picture in the mean distance (20 pictures)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick(Generic[P]):
+    """One frame of the file; `picture` None is black. `fresh` is False when the picture was shown before."""
+
+    index: int
+    picture: P | None
+    fresh: bool
+
+
+class VideoLane(Generic[P]):
+    """Turns pictures at any times into one frame per tick, without a gap and without going back."""
+
+    def __init__(self, fps: int) -> None:
+        self._fps = fps
+        self._next = 0
+        self._shown: P | None = None
+        self._pending: deque[tuple[int, P | None]] = deque()
+        self._last = -1
+        self._phase = 0.0
+        self.dropped = 0
+        """Pictures that no tick shows."""
+        self.duplicated = 0
+        """Ticks that repeat a picture (black ones are not counted)."""
+
+    @property
+    def position(self) -> float:
+        """File time up to which ticks were returned, seconds."""
+        return self._next / self._fps
+
+    def place(self, picture: P | None, file_time: float) -> None:
+        """Show `picture` (None: black) from `file_time` on. Calls come in the order of their times."""
+        tick = self._round(file_time * self._fps)
+        if picture is None:
+            # The end of a picture is never too late.
+            tick = max(tick, self._next, self._last)
+        if tick < self._next:
+            # Its tick is written already.
+            self.dropped += 1
+            return
+        if self._pending and self._pending[-1][0] >= tick:
+            tick = self._pending[-1][0]
+            replaced = self._pending.pop()
+            self.dropped += replaced[1] is not None
+        self._pending.append((tick, picture))
+        self._last = tick
+
+    def ticks(self, until: float) -> list[Tick[P]]:
+        """Return all ticks before file time `until` that were not returned yet; the last picture is repeated."""
+        out: list[Tick[P]] = []
+        while self._next / self._fps < until:
+            out.append(self._take())
+        return out
+
+    def due(self) -> list[Tick[P]]:
+        """Return the ticks up to the newest placed picture but one: nothing can change them any more."""
+        out: list[Tick[P]] = []
+        while len(self._pending) > 1 and self._next < self._pending[-1][0]:
+            out.append(self._take())
+        return out
+
+    def skip_to(self, file_time: float) -> int:
+        """Give up the ticks before `file_time` (the encoder cannot keep up); return how many."""
+        target = int(file_time * self._fps)
+        skipped = max(0, target - self._next)
+        while self._pending and self._pending[0][0] < target:
+            _, self._shown = self._pending.popleft()
+        self._next += skipped
+        return skipped
+
+    def _round(self, ideal: float) -> int:
+        successor = self._last + 1
+        distance = ideal - successor
+        if self._last >= 0 and abs(distance) <= JITTER:
+            self._phase += SMOOTHING * (distance - self._phase)
+            if abs(self._phase) <= PHASE:
+                return successor
+        tick = max(0, round(ideal))
+        self._phase = ideal - tick
+        return tick
+
+    def _take(self) -> Tick[P]:
+        fresh = False
+        while self._pending and self._pending[0][0] <= self._next:
+            _, self._shown = self._pending.popleft()
+            fresh = True
+        tick = Tick(self._next, self._shown, fresh)
+        self.duplicated += not fresh and self._shown is not None
+        self._next += 1
+        return tick

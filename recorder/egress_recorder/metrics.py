@@ -1,0 +1,55 @@
+"""Owns the recorder's metrics: made from the status at each scrape, no labels that name a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from egress_recorder.contract import RecorderStatus
+
+_PREFIX = "livekit_egress_recorder"
+
+
+class _StatusCollector(Collector):
+    def __init__(self, status: RecorderStatus) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the numbers of the whole recording."""
+        status, progress = self._status, self._status.progress
+        parts = {part.part for part in status.parts}
+        uploaded = {part.part for part in status.parts if part.location}
+        gauges = {
+            "in_room": ("1 while the recorder is in the room.", float(status.in_room)),
+            "recording": ("1 while media is written.", float(status.recording)),
+            "parts": ("File parts so far, earlier recorders' included.", float(len(parts))),
+            "parts_uploaded": ("File parts with at least one uploaded object.", float(len(uploaded))),
+            "gap_seconds": (
+                "Wall-clock time that is in no file.",
+                sum(gap.duration for gap in status.gaps),
+            ),
+        }
+        counters = {
+            "media_seconds": ("Recorded media.", progress.duration),
+            "written_bytes": ("Bytes written to scratch files.", float(progress.bytes_written)),
+            "uploaded_bytes": ("Bytes that storages have taken.", float(progress.bytes_uploaded)),
+            "frames": ("Video frames written.", float(progress.frames)),
+            "frames_dropped": ("Video frames left out.", float(progress.frames_dropped)),
+            "frames_duplicated": ("Video frames repeated.", float(progress.frames_duplicated)),
+            "silence_seconds": ("Silence that no publisher sent.", progress.silence_inserted),
+        }
+        for name, (text, value) in gauges.items():
+            yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
+        for name, (text, value) in counters.items():
+            yield CounterMetricFamily(f"{_PREFIX}_{name}", text, value=value)
+
+
+def render(status: RecorderStatus) -> tuple[bytes, str]:
+    """Return the exposition text of a status and its content type."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_StatusCollector(status))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,262 @@
+"""Owns one capture from join to closed file: wait, record, end. Knows neither LiveKit nor FFmpeg.
+
+One TaskGroup-like lifetime: the source's task and the loop of `run`; everything else is callbacks that only note
+facts and wake the loop, which decides in one place (`_decide`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from egress_recorder import ipc, session_end
+from egress_recorder.contract import EndReason, Track, TrackCompositeSource
+from egress_recorder.errors import RecorderError
+from egress_recorder.media.pipeline import Finished, Pipeline
+from egress_recorder.outputs import OUTPUTS
+from egress_recorder.session_end import Ending
+from egress_recorder.session_presence import Gone, NeverCame, Presence
+from egress_recorder.session_values import duration_limit, media_spec, progress, size_reached, wait_limit
+from egress_recorder.sources.base import RoomEnd, Source
+
+PROGRESS_SECONDS = 1.0
+TICK_SECONDS = 0.2
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """Runs one `CaptureRequest`; `emit` gets every event, the last one is `Ended`."""
+
+    def __init__(
+        self,
+        request: ipc.CaptureRequest,
+        emit: Callable[[ipc._Message], None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._request, self._emit, self._clock, self._wall = request, emit, clock, wall
+        config = request.config
+        self._loop = asyncio.get_running_loop()
+        self._wake = asyncio.Event()
+        self._ending: Ending | None = None
+        self._started = False
+        self._publisher = ""
+        self._held = False
+        self._reported = clock()
+        self._presence = Presence(
+            wait=wait_limit(request), rejoin=config.rejoin_timeout, continuing=request.continuing, now=clock()
+        )
+        self._spec = media_spec(request)
+        self._output = OUTPUTS["mp4"](Path(request.directory), self._spec)
+        self._limit = duration_limit(request)
+        self._pipeline = Pipeline(
+            self._spec,
+            self._output,
+            failed=self._media_failed,
+            max_duration=self._limit,
+            clock=clock,
+        )
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The sink for the source's media."""
+        return self._pipeline
+
+    def start_media(self) -> None:
+        """Open the encoders; done before the source joins, so that both happen at the same time."""
+        self._pipeline.start()
+
+    # ---- SourceListener ----------------------------------------------------------------------------------
+
+    def joined(self, room_id: str) -> None:
+        """We are in the room."""
+        self._emit(ipc.Joined(room_id=room_id))
+
+    def tracks(self, tracks: Sequence[Track], publisher: str) -> None:
+        """The recorded tracks changed."""
+        self._publisher = publisher
+        self._emit(ipc.TracksChanged(tracks=tuple(tracks), publisher_identity=publisher))
+
+    def present(self, at: float) -> None:  # noqa: ARG002 - interface
+        """The subject is there."""
+        self._presence.arrived()
+        self._wake.set()
+
+    def absent(self, at: float, *, certain: bool) -> None:
+        """The subject is gone."""
+        self._presence.departed(at, certain=certain)
+        self._wake.set()
+
+    def disconnected(self, at: float) -> None:  # noqa: ARG002 - interface
+        """Our connection went."""
+        self._presence.disconnected()
+        self._wake.set()
+
+    def connected(self, at: float) -> None:
+        """Our connection is back."""
+        self._presence.connected(at)
+        self._wake.set()
+
+    def refused(self, error: RecorderError) -> None:
+        """What is there cannot be recorded."""
+        self._end(session_end.failed(error))
+
+    # ---- commands ----------------------------------------------------------------------------------------
+
+    def stop(self, reason: EndReason) -> None:
+        """Finish the file and end; only the first call has an effect."""
+        self._end(session_end.stopped(reason, self._clock()))
+
+    # ---- life --------------------------------------------------------------------------------------------
+
+    async def run(self, source: Source) -> ipc.Ended:
+        """Record until there is a reason to end; return the last event (not yet emitted)."""
+        task = asyncio.create_task(source.run())
+        task.add_done_callback(lambda _: self._wake.set())
+        try:
+            while self._ending is None:
+                await self._sleep()
+                self._decide(source, task)
+        except Exception as error:  # noqa: BLE001 - see below
+            # Whatever it is: what was recorded must become a file.
+            _log.exception("the session failed")
+            self._end(session_end.failed(RecorderError(f"the session failed: {type(error).__name__}")))
+        # The room is left while the file is closed: both take their time.
+        leaving = asyncio.create_task(source.leave())
+        assert self._ending is not None
+        ended = await self._finish(self._ending)
+        await asyncio.wait({leaving}, timeout=2.5)
+        if not task.done():
+            task.cancel()
+        await asyncio.wait({task}, timeout=0.5)
+        return ended
+
+    async def _sleep(self) -> None:
+        if not self._wake.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
+        self._wake.clear()
+
+    def _decide(self, source: Source, task: asyncio.Task[RoomEnd]) -> None:
+        now = self._clock()
+        self._note_start()
+        self._gate(now)
+        self._report(now)
+        if task.done():
+            self._end(self._source_over(task))
+        match self._presence.verdict(now):
+            case NeverCame():
+                self._end(self._never_came(source))
+            case Gone(at=at):
+                self._end(session_end.source_closed(at))
+        self._check_limits()
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is None:
+            self._ending = ending
+            self._wake.set()
+
+    def _source_over(self, task: asyncio.Task[RoomEnd]) -> Ending:
+        left_at = self._presence.left_at
+        error = task.exception()
+        if isinstance(error, RecorderError):
+            return session_end.failed(error, left_at)
+        if error is not None:
+            _log.error("the source failed", exc_info=error)
+            return session_end.failed(RecorderError(f"the source failed: {type(error).__name__}"), left_at)
+        match task.result():
+            case RoomEnd.SUPERSEDED:
+                return session_end.superseded()
+            case RoomEnd.LOST:
+                return session_end.connection_lost(left_at)
+        return session_end.source_closed(left_at)
+
+    def _never_came(self, source: Source) -> Ending:
+        is_tracks = isinstance(self._request.config.source, TrackCompositeSource)
+        return session_end.never_came(
+            source.missing(),
+            self._request.config.room_name,
+            wait_limit(self._request) or 0.0,
+            field="trackTimeout" if is_tracks else "joinTimeout",
+            continuing=self._request.continuing,
+        )
+
+    # ---- while recording ---------------------------------------------------------------------------------
+
+    def _note_start(self) -> None:
+        if self._started or self._pipeline.origin is None:
+            return
+        self._started = True
+        self._emit(
+            ipc.Started(
+                started_at=self._wall_of(self._pipeline.origin),
+                filename=self._output.filename,
+                publisher_identity=self._publisher,
+            )
+        )
+
+    def _gate(self, now: float) -> None:
+        """While the subject is away, what is encoded waits for its return."""
+        left_at = self._presence.left_at
+        if left_at is not None and not self._held:
+            self._held = True
+            self._pipeline.hold(min(left_at, now))
+        elif left_at is None and self._held:
+            self._held = False
+            self._pipeline.resume()
+
+    def _report(self, now: float) -> None:
+        if not self._started or now - self._reported < PROGRESS_SECONDS:
+            return
+        self._reported = now
+        recording = self._pipeline.recording and not self._held
+        self._emit(ipc.ProgressReport(progress=progress(self._pipeline.numbers), recording=recording))
+
+    def _check_limits(self) -> None:
+        origin = self._pipeline.origin
+        if origin is None:
+            return
+        if self._limit is not None and self._clock() >= origin + self._limit:
+            self._end(session_end.limit_reached(origin + self._limit))
+        limits, recorded = self._request.config.limits, self._request.recorded_bytes
+        if size_reached(limits, recorded, self._pipeline.numbers, self._spec):
+            self._end(session_end.limit_reached())
+
+    def _media_failed(self, error: RecorderError) -> None:
+        """Called by the media thread."""
+        self._loop.call_soon_threadsafe(self._end, session_end.failed(error))
+
+    # ---- end ---------------------------------------------------------------------------------------------
+
+    async def _finish(self, ending: Ending) -> ipc.Ended:
+        self._note_start()
+        now = self._clock()
+        try:
+            finished = await asyncio.to_thread(self._pipeline.finish, min(ending.at or now, now))
+        except RecorderError as error:
+            ending = session_end.failed(error)
+            finished = Finished(self._pipeline.origin, self._pipeline.numbers)
+        if finished.origin is None:
+            ending = session_end.without_media(ending, continuing=self._request.continuing)
+        started_at = None if finished.origin is None else self._wall_of(finished.origin)
+        numbers = finished.numbers
+        return ipc.Ended(
+            phase=ending.phase,
+            reason=ending.reason,
+            exit_code=ending.exit_code,
+            error=ending.error,
+            error_code=ending.error_code,
+            filename=self._output.filename if started_at and numbers.bytes_written else "",
+            started_at=started_at,
+            ended_at=started_at and started_at + timedelta(seconds=numbers.duration),
+            progress=progress(numbers),
+        )
+
+    def _wall_of(self, at: float) -> datetime:
+        return self._wall() - timedelta(seconds=self._clock() - at)

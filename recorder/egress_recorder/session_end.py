@@ -1,0 +1,97 @@
+"""Owns what the end of a capture means: phase, reason, exit code and texts; pure.
+
+Rules: LiveKit's statuses (reference livekit-egress.md §2) and the exit codes of `contract.ExitCode`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from egress_recorder.contract import EndReason, ErrorCode, ExitCode, Phase
+from egress_recorder.errors import NotFoundError, RecorderError
+from egress_recorder.redact import redact
+
+NOT_STARTED = "Start signal not received"
+"""LiveKit's text for a recording that ended before any media."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a capture ends. `at`: monotonic time of the file's end, None for now."""
+
+    phase: Phase
+    reason: EndReason
+    exit_code: ExitCode
+    error: str = ""
+    error_code: int = 0
+    at: float | None = None
+
+
+def stopped(reason: EndReason, at: float | None = None) -> Ending:
+    """The supervisor said stop."""
+    match reason:
+        case EndReason.INTERRUPTED | EndReason.KILLED | EndReason.SUPERSEDED:
+            return Ending(Phase.INTERRUPTED, reason, ExitCode.INTERRUPTED, at=at)
+        case EndReason.LIMIT_REACHED:
+            return limit_reached(at)
+        case EndReason.FAILURE:
+            return Ending(Phase.FAILED, reason, ExitCode.SOFTWARE, at=at)
+    return Ending(Phase.COMPLETE, reason, ExitCode.FINISHED, at=at)
+
+
+def source_closed(at: float | None = None) -> Ending:
+    """The participant left, the tracks ended or the room was closed."""
+    return Ending(Phase.COMPLETE, EndReason.SOURCE_CLOSED, ExitCode.FINISHED, at=at)
+
+
+def limit_reached(at: float | None = None) -> Ending:
+    """A limit of the request."""
+    return Ending(Phase.LIMIT_REACHED, EndReason.LIMIT_REACHED, ExitCode.FINISHED, at=at)
+
+
+def superseded() -> Ending:
+    """A newer recorder of the same recording took our identity."""
+    return Ending(
+        Phase.INTERRUPTED,
+        EndReason.SUPERSEDED,
+        ExitCode.INTERRUPTED,
+        "another recorder joined with this recording's identity",
+        ErrorCode.UNAVAILABLE,
+    )
+
+
+def connection_lost(at: float | None) -> Ending:
+    """LiveKit could not be reached again; what was recorded is kept and a next part may follow."""
+    return Ending(
+        Phase.INTERRUPTED,
+        EndReason.FAILURE,
+        ExitCode.INTERRUPTED,
+        "the connection to LiveKit was lost and could not be made again",
+        ErrorCode.UNAVAILABLE,
+        at,
+    )
+
+
+def failed(error: RecorderError, at: float | None = None) -> Ending:
+    """An expected failure."""
+    phase = Phase.FAILED if error.exit_code.is_final_failure else Phase.INTERRUPTED
+    return Ending(phase, EndReason.FAILURE, error.exit_code, redact(str(error)), error.error_code, at)
+
+
+def never_came(missing: str, room: str, waited: float, *, field: str, continuing: bool) -> Ending:
+    """Who or what is to be recorded did not appear within `waited` seconds."""
+    if continuing:
+        # The recording has media already: absence ends it naturally.
+        return source_closed()
+    verb = "did not join" if field == "joinTimeout" else "not found in"
+    return failed(NotFoundError(f"{missing} {verb} room {room} within {waited:g} s ({field})"))
+
+
+def without_media(ending: Ending, *, continuing: bool) -> Ending:
+    """Return the ending as it is when nothing was recorded in this part."""
+    if continuing or ending.phase not in {Phase.COMPLETE, Phase.LIMIT_REACHED}:
+        return ending
+    text = "Session limit reached before start signal" if ending.phase is Phase.LIMIT_REACHED else NOT_STARTED
+    return Ending(
+        Phase.ABORTED, ending.reason, ExitCode.FINISHED, text, ErrorCode.FAILED_PRECONDITION, ending.at
+    )

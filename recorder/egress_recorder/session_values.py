@@ -1,0 +1,60 @@
+"""Owns the small translations between the contract and the media stages; pure."""
+
+from __future__ import annotations
+
+from egress_recorder import ipc
+from egress_recorder.contract import Limits, Progress, TrackCompositeSource
+from egress_recorder.media.values import MediaSpec, Numbers
+
+SIZE_RESERVE_SECONDS = 1.5
+"""Seconds of media at full bitrate that may still come between the decision to end and the closed file."""
+INDEX_BYTES_PER_SECOND = 1000
+"""What the index adds at the end of an MP4, per second of media (measured: 500-700)."""
+
+
+def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
+    """Return what the file holds: participants always picture and sound, tracks what was asked for."""
+    encoding, source = request.config.encoding, request.config.source
+    tracks = source if isinstance(source, TrackCompositeSource) else None
+    return MediaSpec(
+        width=encoding.width,
+        height=encoding.height,
+        framerate=encoding.framerate,
+        video_bitrate=encoding.video_bitrate,
+        audio_bitrate=encoding.audio_bitrate,
+        video=tracks is None or bool(tracks.video_track_id),
+        audio=tracks is None or bool(tracks.audio_track_id),
+    )
+
+
+def progress(numbers: Numbers) -> Progress:
+    """Return the numbers as the contract has them."""
+    return Progress(
+        duration=round(numbers.duration, 3),
+        bytes_written=numbers.bytes_written,
+        frames=numbers.frames,
+        frames_dropped=numbers.dropped,
+        frames_duplicated=numbers.duplicated,
+        silence_inserted=round(numbers.silence, 3),
+    )
+
+
+def wait_limit(request: ipc.CaptureRequest) -> float | None:
+    """Return the seconds that the subject may take to appear; None: for ever."""
+    config = request.config
+    return config.track_timeout if isinstance(config.source, TrackCompositeSource) else config.join_timeout
+
+
+def duration_limit(request: ipc.CaptureRequest) -> float | None:
+    """Return the seconds that this part may be long; None: no limit."""
+    limit = request.config.limits.max_duration
+    return None if limit is None else max(0.0, limit - request.recorded)
+
+
+def size_reached(limits: Limits, recorded: int, numbers: Numbers, spec: MediaSpec) -> bool:
+    """True when the file must be ended now so that all parts together stay below `limits.max_size`."""
+    if limits.max_size is None:
+        return False
+    bits = (spec.video_bitrate * spec.video + spec.audio_bitrate * spec.audio) * 1000
+    reserve = SIZE_RESERVE_SECONDS * bits / 8 + INDEX_BYTES_PER_SECOND * numbers.duration
+    return recorded + numbers.bytes_written + reserve >= limits.max_size

@@ -1,0 +1,110 @@
+"""Owns the pumps that carry decoded media from the SDK's streams to the sink, one task per subscribed track.
+
+SDK facts: a VideoStream's iterator does not end when the publisher leaves, so every pump is ended from outside; an
+unpublished VP8 track ends with 8x8 blank frames; the receive delay is only known from statistics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+
+from livekit import rtc
+
+from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
+
+SMALLEST_PICTURE = 16
+"""Pixels; smaller ones are the blank frames of an ending track."""
+CHUNK_MS = 50
+"""Every SDK event passes every stream's filter in Python: 50 ms chunks cost half of what 10 ms chunks do."""
+STATS_SECONDS = 0.5
+CLOSE_SECONDS = 1.0
+PLAUSIBLE_LAG = 1.0
+"""Seconds by which a frame's own time may differ from its arrival before it is not believed."""
+
+_log = logging.getLogger(__name__)
+
+
+class Pump:
+    """One subscribed track. `close` ends it; the sink has heard of that when `close` returns."""
+
+    def __init__(
+        self,
+        track: rtc.RemoteTrack,
+        sink: MediaSink,
+        *,
+        still: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.track = track
+        self._sink, self._clock = sink, clock
+        self._sid = track.sid
+        kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
+        sink.opened(self._sid, kind, clock(), still=still)
+        run = self._video() if kind == "video" else self._audio()
+        self._tasks = [asyncio.create_task(run), asyncio.create_task(self._stats())]
+
+    async def close(self, at: float | None = None) -> None:
+        """End the stream; at most `CLOSE_SECONDS`."""
+        self._sink.closed(self._sid, self._clock() if at is None else at)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
+
+    async def _video(self) -> None:
+        stream = rtc.VideoStream(self.track, format=rtc.VideoBufferType.I420, capacity=8)
+        try:
+            async for event in stream:
+                frame = event.frame
+                if frame.width < SMALLEST_PICTURE or frame.height < SMALLEST_PICTURE:
+                    continue
+                picture = Picture(frame.data, frame.width, frame.height, 90 * int(event.rotation))
+                self._sink.picture(self._sid, picture, self._captured(event.timestamp_us))
+        finally:
+            await _close(stream)
+
+    async def _audio(self) -> None:
+        stream = rtc.AudioStream(
+            self.track, sample_rate=SAMPLE_RATE, num_channels=CHANNELS, frame_size_ms=CHUNK_MS
+        )
+        try:
+            async for event in stream:
+                self._sink.samples(self._sid, event.frame.data, self._clock())
+        finally:
+            await _close(stream)
+
+    def _captured(self, timestamp_us: int) -> float:
+        """The render time (CLOCK_MONOTONIC) of libwebrtc: smoother than arrival, 0 or -1 where there is none."""
+        now, stamped = self._clock(), timestamp_us / 1e6
+        return stamped if timestamp_us > 0 and abs(now - stamped) < PLAUSIBLE_LAG else now
+
+    async def _stats(self) -> None:
+        """Report the mean jitter buffer delay of each interval."""
+        last: tuple[float, int] | None = None
+        interval = STATS_SECONDS / 2
+        while True:
+            await asyncio.sleep(interval)
+            try:
+                reports = await asyncio.wait_for(self.track.get_stats(), 2)
+            except Exception as error:  # noqa: BLE001 - the SDK raises bare Exception; sync only gets no better
+                _log.debug("no statistics", extra={"track": self._sid, "error": type(error).__name__})
+                continue
+            now = self._clock()
+            for report in reports:
+                if report.WhichOneof("stats") != "inbound_rtp":
+                    continue
+                inbound = report.inbound_rtp.inbound
+                total, count = inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count
+                if last is not None and count > last[1]:
+                    self._sink.delay(self._sid, (total - last[0]) / (count - last[1]), now - interval / 2)
+                last = (total, count)
+            interval = STATS_SECONDS if last and last[1] else interval
+
+
+async def _close(stream: rtc.VideoStream | rtc.AudioStream) -> None:
+    # aclose() waits for an end that may never be signalled.
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        await asyncio.wait_for(stream.aclose(), CLOSE_SECONDS)

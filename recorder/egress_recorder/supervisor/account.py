@@ -1,0 +1,107 @@
+"""Owns what the recorder says of itself: events and ledger become the status on the board, the manifest, the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from egress_recorder import ipc
+from egress_recorder.contract import Manifest, Phase, RecorderConfig, RecorderResult
+from egress_recorder.redact import redact
+from egress_recorder.supervisor.attempt import Event
+from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.supervisor.ledger import Ledger
+from egress_recorder.supervisor.outputs import Names
+from egress_recorder.supervisor.verdict import Verdict
+
+
+class Account:
+    """Keeps the board in step with the ledger. Texts from other processes pass the redaction here."""
+
+    def __init__(self, config: RecorderConfig, board: StatusBoard, *, now: Callable[[], datetime]) -> None:
+        self.ledger = Ledger(config)
+        self.names = Names(config)
+        self._config = config
+        self._board = board
+        self._now = now
+        self._verdict: Verdict | None = None
+
+    def mirror(self, event: Event, *, part: int, ending: bool) -> None:
+        """Take in what the capture process of a part says. `ending`: it was told to end already."""
+        if isinstance(event, ipc.Joined):
+            self.names.learn(room_id=event.room_id)
+            self._board.update(in_room=True, room_id=event.room_id, message="waiting for media")
+        elif isinstance(event, ipc.TracksChanged):
+            self.names.learn(publisher_identity=event.publisher_identity)
+            self._board.update(tracks=event.tracks)
+        elif isinstance(event, ipc.Started):
+            self.names.learn(publisher_identity=event.publisher_identity)
+            self.ledger.started(part, event.started_at, self.names.of_part(part))
+            if not ending:
+                self._board.update(phase=Phase.ACTIVE, recording=True, message="recording")
+        elif isinstance(event, ipc.ProgressReport):
+            if self.ledger.is_own(part):
+                self.ledger.progressed(part, event.progress)
+            self._board.update(recording=event.recording and not ending)
+        else:
+            self._board.update(recording=False, message=redact(event.error))
+        self.publish()
+
+    def publish(self) -> None:
+        """Bring the ledger onto the board."""
+        self._board.update(
+            parts=self.ledger.parts(),
+            gaps=self.ledger.gaps(),
+            progress=self.ledger.progress(),
+            started_at=self.ledger.started_at,
+            file_results=self.ledger.file_results(len(self._config.outputs)),
+        )
+
+    def adopt(self, manifest: Manifest) -> None:
+        """Take over what an earlier part's manifest knows."""
+        self.ledger.adopt(manifest)
+        self.publish()
+
+    def settle(self, verdict: Verdict) -> None:
+        """Let the manifest say from now on how the recording ended."""
+        self._verdict = verdict
+
+    def manifest(self) -> Manifest:
+        """Return the manifest as of now."""
+        status = self._board.status
+        verdict = self._verdict
+        source = self._config.source
+        return Manifest(
+            egress_id=self._config.egress_id,
+            room_id=status.room_id or self._config.room_id,
+            room_name=self._config.room_name,
+            publisher_identity=self.names.publisher_identity,
+            audio_track_id=getattr(source, "audio_track_id", ""),
+            video_track_id=getattr(source, "video_track_id", ""),
+            phase=verdict.phase if verdict else status.phase,
+            started_at=self.ledger.started_at,
+            ended_at=(self.ledger.ended_at or self._now()) if verdict else None,
+            updated_at=self._now(),
+            parts=self.ledger.parts(),
+            gaps=self.ledger.gaps(),
+            progress=self.ledger.progress(),
+            error=redact(verdict.error) if verdict else "",
+            details=verdict.details if verdict else "",
+        )
+
+    def conclude(self, verdict: Verdict) -> RecorderResult:
+        """Put the verdict on the board and return the result."""
+        self.settle(verdict)
+        self.publish()
+        self._board.update(
+            phase=verdict.phase,
+            recording=False,
+            in_room=False,
+            ended_at=self.ledger.ended_at or self._now(),
+            error=redact(verdict.error),
+            error_code=int(verdict.error_code),
+            details=verdict.details,
+            message="",
+            exit_code=int(verdict.exit_code),
+        )
+        return RecorderResult(**dict(self._board.status))

@@ -1,0 +1,223 @@
+"""Owns the recorder's loop: one capture process after the other, each part delivered, one verdict at the end.
+
+It knows neither HTTP nor signals nor where its configuration came from: `run` and `record` call `stop`, `interrupt`
+and `renew_token`. Everything here runs on one event loop and needs no locks. Three things go on at the same time
+in one TaskGroup: the parts, the destinations (opened, probed, then the manifest's writer), the deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult
+from egress_recorder.errors import RecorderError, UnreachableError
+from egress_recorder.manifest import ManifestWriter
+from egress_recorder.supervisor import verdict as verdicts
+from egress_recorder.supervisor.account import Account
+from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.supervisor.delivery import Delivery
+from egress_recorder.supervisor.outputs import manifest_places, open_outputs
+from egress_recorder.supervisor.part import PartEnd, PartRunner
+from egress_recorder.supervisor.probing import probe_destinations
+from egress_recorder.supervisor.process import CaptureChild
+from egress_recorder.supervisor.settings import Settings
+from egress_recorder.supervisor.verdict import Verdict
+
+logger = logging.getLogger(__name__)
+
+_KILL_AFTER_REFUSAL = 3.0
+"""Seconds to leave the room when a destination refuses: nothing of the recording can be kept anyway."""
+
+
+class Supervisor:
+    """Records one recording's parts in this process, from a started child to the result.
+
+    Raises ConfigurationError when a file output's name cannot be right.
+    """
+
+    def __init__(
+        self,
+        config: RecorderConfig,
+        token: str,
+        *,
+        settings: Settings,
+        board: StatusBoard,
+        child: CaptureChild,
+    ) -> None:
+        self._config = config
+        self._token = token
+        self._settings = settings
+        self._board = board
+        self._child: CaptureChild | None = child
+        self._account = Account(config, board, now=settings.now)
+        self._ledger = self._account.ledger
+        self._delivery = Delivery(
+            self._account, finalize_command=settings.finalize_command, on_change=self._request_manifest
+        )
+        self._runner = PartRunner(
+            config,
+            settings,
+            account=self._account,
+            delivery=self._delivery,
+            on_media=self._request_manifest,
+        )
+        self._stop_requested = False
+        self._ending = asyncio.Event()
+        self._end_reason: EndReason | None = None
+        self._storage_error: RecorderError | None = None
+        self._manifest: ManifestWriter | None = None
+        self._adopted = asyncio.Event()
+
+    # ---- what others may ask ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Finish the recording: the file is completed, the recording is over."""
+        self._stop_requested = True
+        self._end(EndReason.STOP_REQUESTED)
+
+    def interrupt(self) -> None:
+        """Finish the file because this process has to go; a next part may follow."""
+        self._end(EndReason.INTERRUPTED)
+
+    def renew_token(self, token: str) -> None:
+        """Use a renewed access token from the next join on."""
+        self._token = token
+        self._runner.renew_token(token)
+
+    def abort(self) -> None:
+        """Kill the capture process; what it left is kept."""
+        self._end(EndReason.KILLED)
+        self._runner.kill()
+
+    # ---- the loop -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> RecorderResult:
+        """Record until it is over; return the result, which is on the board as well. Failures are results too."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._delivery.begin(group)
+                destinations = group.create_task(self._prepare_destinations(), name="destinations")
+                try:
+                    verdict = await self._record()
+                except RecorderError as error:
+                    verdict = verdicts.of_error(error)
+                self._ending.set()
+                self._board.update(phase=Phase.ENDING, recording=False, in_room=False, message="uploading")
+                writer = await destinations
+                failures = await self._delivery.finished()
+                if self._storage_error is not None:
+                    verdict = verdicts.of_error(self._storage_error)
+                verdict = verdicts.with_upload_failures(verdict, failures)
+                self._account.settle(verdict)
+                if writer is not None and not await writer.close(attempts=1 if failures else 4):
+                    logger.warning("the last manifest was not written everywhere")
+        finally:
+            if self._child is not None:
+                self._child.discard()
+        return self._account.conclude(verdict)
+
+    async def _prepare_destinations(self) -> ManifestWriter | None:
+        """Open the outputs and write to them; what they refuse ends the recording at once."""
+        try:
+            outputs = await open_outputs(
+                self._config,
+                credentials_root=self._settings.credentials_root,
+                volumes_root=self._settings.volumes_root,
+                policy=self._settings.retry,
+            )
+            writer = ManifestWriter(manifest_places(self._config, outputs), self._account.manifest)
+            self._board.update(manifest_location=writer.location)
+            await self._probe(writer)
+        except RecorderError as error:
+            logger.error("a destination cannot be used", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
+            self._storage_error = error
+            self._delivery.give_up()
+            self._end(EndReason.FAILURE, within=_KILL_AFTER_REFUSAL)
+            return None
+        finally:
+            self._adopted.set()
+        self._manifest = writer
+        writer.start()
+        writer.request()
+        self._delivery.allow(outputs)
+        return writer
+
+    async def _probe(self, writer: ManifestWriter) -> None:
+        """Probe the destinations. Raises RecorderError for what ends the recording.
+
+        One that does not answer ends it too, for its address may be wrong; but not when the recording is over
+        already and there is media to keep: then the upload goes on trying for its own, longer time.
+        """
+        try:
+            await probe_destinations(
+                writer, on_earlier=self._account.adopt, patience=self._settings.probe_patience
+            )
+        except UnreachableError:
+            if not (self._ending.is_set() and self._ledger.has_own_media):
+                raise
+            logger.warning("a destination does not answer yet, the upload goes on trying")
+
+    async def _record(self) -> Verdict:
+        """Run parts until one ends in good order, the end is asked for, or the budget is spent."""
+        settings, backoff = self._settings, self._settings.first_backoff
+        budget = max(1, self._config.max_parts - self._config.part + 1)
+        if self._config.part > 1:
+            await self._within(self._adopted, settings.manifest_patience)
+        while True:
+            assert self._child is not None
+            child, self._child = self._child, None
+            end = await self._runner.run(child, self._token)
+            self._account.publish()
+            self._request_manifest()
+            if (verdict := self._judge(end, budget)) is not None:
+                return verdict
+            self._board.update(recording=False, in_room=False, message="resuming after a crash")
+            backoff = settings.first_backoff if end.had_media else min(backoff, settings.longest_backoff)
+            if await self._within(self._ending, backoff):
+                return self._without_capture()
+            backoff *= 2
+            self._child = settings.spawn()
+
+    def _judge(self, end: PartEnd, budget: int) -> Verdict | None:
+        """Return the verdict after a part, None when a next one is to follow in this process."""
+        spent = self._runner.attempts >= budget or self._ledger.next_number > self._config.max_parts
+        if end.ended is not None and (end.in_order or spent or self._end_reason is not None):
+            return verdicts.of_ended(
+                end.ended, stop_requested=self._stop_requested, earlier_media=self._ledger.has_media
+            )
+        if self._end_reason is not None:
+            return self._without_capture()
+        return verdicts.crashed_too_often(self._runner.attempts, end.returncode) if spent else None
+
+    # ---- small steps ----------------------------------------------------------------------------------------------
+
+    def _end(self, reason: EndReason, *, within: float | None = None) -> None:
+        """Begin the end; the first reason stays."""
+        if self._end_reason is not None:
+            return
+        self._end_reason = reason
+        self._ending.set()
+        if self._board.status.phase is Phase.ACTIVE:
+            self._board.update(phase=Phase.ENDING, recording=False, message=reason.value)
+        self._runner.stop(reason, within=within)
+
+    def _without_capture(self) -> Verdict:
+        """The verdict when the end was asked for and no capture process answered it."""
+        if self._stop_requested:
+            return verdicts.stopped(has_media=self._ledger.has_media)
+        return verdicts.interrupted()
+
+    def _request_manifest(self) -> None:
+        if self._manifest is not None:
+            self._manifest.request()
+
+    @staticmethod
+    async def _within(event: asyncio.Event, seconds: float) -> bool:
+        """Wait for an event; return whether it came in time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return False
+        return True

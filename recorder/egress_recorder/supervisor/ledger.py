@@ -1,0 +1,245 @@
+"""Owns the account of a recording: its parts, gaps and numbers, over this pod and the earlier ones. Pure.
+
+Gaps are never stored for our own parts, they follow from them: the wall-clock time between the end of one part's
+media and the beginning of the next one's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from egress_recorder.contract import EndReason, FileResult, Gap, Manifest, Part, Progress, RecorderConfig
+
+SHORTEST_GAP = 0.05
+"""Seconds; less is the granularity of clocks and frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPart:
+    """One part that this recorder has written or is writing."""
+
+    number: int
+    started_at: datetime
+    progress: Progress = field(default_factory=Progress)
+    duration: float = 0.0
+    size: int = 0
+    ended_at: datetime | None = None
+    end_reason: str = ""
+    files: tuple[tuple[str, str], ...] = field(default=())
+    """(name, location) per output; the location is empty until that upload succeeded."""
+
+
+class Ledger:
+    """Collects what happens; `parts`, `gaps`, `progress` and `file_results` say what it means."""
+
+    def __init__(self, config: RecorderConfig) -> None:
+        self._first = config.part
+        self._prior_parts = config.prior.parts
+        self._prior_gaps = config.prior.gaps
+        self._prior_started_at = config.prior.started_at
+        self._prior_progress: Progress | None = None
+        self._own: dict[int, OwnPart] = {}
+        self._uploaded = 0
+
+    # ---- what happened ----------------------------------------------------------------------------------------
+
+    def adopt(self, manifest: Manifest) -> None:
+        """Take over what an earlier part's manifest knows and the configuration does not."""
+        known = {(part.part, part.output): part for part in manifest.parts if part.part not in self._own}
+        # The configuration comes from the operator's status, which may be older: an upload in either counts.
+        for part in self._prior_parts:
+            other = known.get((part.part, part.output))
+            if other is None or (part.location and not other.location):
+                known[part.part, part.output] = part
+        self._prior_parts = tuple(known[key] for key in sorted(known))
+        starts = {gap.started_at for gap in self._prior_gaps}
+        own_starts = [part.started_at for part in self._own.values()]
+        added = tuple(
+            gap
+            for gap in manifest.gaps
+            if gap.started_at not in starts and not any(gap.started_at >= start for start in own_starts)
+        )
+        self._prior_gaps = tuple(sorted((*self._prior_gaps, *added), key=lambda gap: gap.started_at))
+        if manifest.parts:
+            self._prior_progress = manifest.progress
+        self._prior_started_at = self._prior_started_at or manifest.started_at
+
+    def started(self, number: int, started_at: datetime, files: tuple[str, ...]) -> None:
+        """Note the first media of a part."""
+        self._own[number] = OwnPart(
+            number=number, started_at=started_at, files=tuple((name, "") for name in files)
+        )
+
+    def progressed(self, number: int, progress: Progress) -> None:
+        """Note the newest numbers of a part."""
+        part = self._own[number]
+        self._own[number] = replace(
+            part, progress=progress, duration=progress.duration, size=progress.bytes_written
+        )
+
+    def ended(
+        self, number: int, *, duration: float, size: int, reason: EndReason, at: datetime | None
+    ) -> None:
+        """Note that a part's file is closed. `at` is the wall clock of its end, None: start plus duration."""
+        part = self._own[number]
+        self._own[number] = replace(
+            part,
+            duration=duration,
+            size=size,
+            end_reason=reason.value,
+            ended_at=at or part.started_at + timedelta(seconds=duration),
+            progress=part.progress.model_copy(update={"duration": duration, "bytes_written": size}),
+        )
+
+    def named(self, number: int, output: int, *, filename: str, location: str = "") -> None:
+        """Note the name of a part in one output, and its location once the upload succeeded."""
+        part = self._own[number]
+        files = list(part.files)
+        files[output] = (filename, location)
+        self._own[number] = replace(part, files=tuple(files))
+
+    def dropped(self, number: int) -> None:
+        """Forget a part of which no media was left."""
+        self._own.pop(number, None)
+
+    def uploaded(self, size: int) -> None:
+        """Count bytes that a storage has taken."""
+        self._uploaded += size
+
+    # ---- what it means ----------------------------------------------------------------------------------------
+
+    @property
+    def next_number(self) -> int:
+        """Number of the next part that will be started."""
+        numbers = [self._first - 1, *self._own, *(part.part for part in self._prior_parts)]
+        return max(numbers) + 1
+
+    @property
+    def has_media(self) -> bool:
+        """True when any part of the recording has media, earlier recorders' included."""
+        return bool(self._own or self._prior_parts)
+
+    @property
+    def has_own_media(self) -> bool:
+        """True when this recorder wrote media."""
+        return bool(self._own)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """First media of the whole recording."""
+        times = [self._prior_started_at, *(part.started_at for part in self._own.values())]
+        times += [part.started_at for part in self._prior_parts]
+        return min((time for time in times if time), default=None)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """End of the newest media of this recorder."""
+        return max((part.ended_at for part in self._own.values() if part.ended_at), default=None)
+
+    def is_own(self, number: int) -> bool:
+        """True when this recorder wrote media into the part."""
+        return number in self._own
+
+    def own(self, number: int) -> OwnPart:
+        """Return one of this recorder's parts."""
+        return self._own[number]
+
+    def parts(self) -> tuple[Part, ...]:
+        """All parts, one entry per part and output, in order."""
+        own = (
+            Part(
+                part=part.number,
+                output=output,
+                filename=filename,
+                location=location,
+                started_at=part.started_at,
+                ended_at=part.ended_at,
+                duration=part.duration,
+                size=part.size,
+                end_reason=part.end_reason,
+            )
+            for part in self._own.values()
+            for output, (filename, location) in enumerate(part.files)
+        )
+        return tuple(sorted((*self._prior_parts, *own), key=lambda part: (part.part, part.output)))
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """All gaps: the earlier ones, the one before our first part, those between ours."""
+        gaps = list(self._prior_gaps)
+        noted = {gap.started_at for gap in gaps}
+        end, reason = self._prior_end()
+        for part in sorted(self._own.values(), key=lambda part: part.number):
+            if end is not None and end not in noted:
+                missing = (part.started_at - end).total_seconds()
+                if missing >= SHORTEST_GAP:
+                    gaps.append(Gap(started_at=end, duration=missing, reason=reason))
+            end, reason = part.ended_at, part.end_reason or EndReason.KILLED.value
+        return tuple(gaps)
+
+    def _prior_end(self) -> tuple[datetime | None, str]:
+        """Return where the earlier recorders' media ends, and why.
+
+        A part that neither ended nor was uploaded is lost with its pod: what it recorded is in no file.
+        """
+        end: datetime | None = None
+        reason = ""
+        for part in self._prior_parts:
+            if part.output != 0 and end is not None:
+                continue
+            lost = not part.ended_at and not part.location
+            until = part.ended_at or part.started_at
+            if not lost and not part.ended_at and part.started_at:
+                until = part.started_at + timedelta(seconds=part.duration)
+            if until is not None and (end is None or until > end):
+                end, reason = until, part.end_reason or EndReason.KILLED.value
+        return end, reason
+
+    def recorded(self) -> tuple[float, int]:
+        """Return seconds and bytes of media so far, each part counted once."""
+        prior = self._prior_once()
+        own = self._own.values()
+        return (
+            sum(part.duration for part in prior) + sum(part.duration for part in own),
+            sum(part.size for part in prior) + sum(part.size for part in own),
+        )
+
+    def progress(self) -> Progress:
+        """Numbers of the whole recording."""
+        duration, size = self.recorded()
+        all_numbers = [part.progress for part in self._own.values()]
+        if self._prior_progress is not None:
+            all_numbers.append(self._prior_progress)
+        prior_uploaded = sum(part.size for part in self._prior_parts if part.location)
+        return Progress(
+            duration=duration,
+            bytes_written=size,
+            bytes_uploaded=prior_uploaded + self._uploaded,
+            frames=sum(numbers.frames for numbers in all_numbers),
+            frames_dropped=sum(numbers.frames_dropped for numbers in all_numbers),
+            frames_duplicated=sum(numbers.frames_duplicated for numbers in all_numbers),
+            silence_inserted=sum(numbers.silence_inserted for numbers in all_numbers),
+        )
+
+    def file_results(self, outputs: int) -> tuple[FileResult, ...]:
+        """LiveKit's FileInfo per output: this recorder's newest part."""
+        if not self._own:
+            return ()
+        part = self._own[max(self._own)]
+        return tuple(
+            FileResult(
+                filename=filename,
+                location=location,
+                started_at=part.started_at,
+                ended_at=part.ended_at,
+                duration=part.duration,
+                size=part.size,
+            )
+            for filename, location in part.files[:outputs]
+        )
+
+    def _prior_once(self) -> list[Part]:
+        once: dict[int, Part] = {}
+        for part in self._prior_parts:
+            once.setdefault(part.part, part)
+        return list(once.values())

@@ -1,0 +1,143 @@
+"""Owns the file outputs of one recording: their storages, the names of their parts, the upload to all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_recorder.contract import (
+    ContractError,
+    NameValues,
+    RecorderConfig,
+    manifest_filename,
+    part_filename,
+    resolve_filepath,
+    unresolved_tokens,
+)
+from egress_recorder.errors import ConfigurationError, RecorderError
+from egress_recorder.manifest import ManifestPlace
+from egress_recorder.storage import StorageContext, open_storage
+from egress_recorder.storage.base import Storage
+from egress_recorder.threads import in_thread
+from egress_recorder.upload import RetryPolicy, Uploaded, Uploader
+
+UNKNOWN = "unknown"
+"""Stands for a token whose value never became known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One file output, opened."""
+
+    index: int
+    filepath: str
+    storage: Storage
+    uploader: Uploader
+
+
+async def open_outputs(
+    config: RecorderConfig, *, credentials_root: Path | None, volumes_root: Path | None, policy: RetryPolicy
+) -> tuple[Output, ...]:
+    """Open all outputs in a thread (an SDK's import takes a while). Raises ConfigurationError."""
+
+    def open_all() -> tuple[Output, ...]:
+        outputs = []
+        for index, output in enumerate(config.outputs):
+            where = f"fileOutputs[{index}]"
+            context = StorageContext(
+                where=where, credentials_root=credentials_root, volumes_root=volumes_root
+            )
+            storage = open_storage(output.destination, context)
+            uploader = Uploader(storage, name=where, egress_id=config.egress_id, policy=policy)
+            outputs.append(Output(index=index, filepath=output.filepath, storage=storage, uploader=uploader))
+        return tuple(outputs)
+
+    return await in_thread("open-outputs", open_all)
+
+
+def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[ManifestPlace, ...]:
+    """Return where manifests go: one per destination and directory."""
+    places: dict[tuple[str, str], ManifestPlace] = {}
+    for output in outputs:
+        key = manifest_filename(output.filepath, config.egress_id)
+        destination = config.outputs[output.index].destination.model_dump_json()
+        places.setdefault(
+            (destination, key), ManifestPlace(output.storage, key, f"fileOutputs[{output.index}]")
+        )
+    return tuple(places.values())
+
+
+class Names:
+    """Resolves the outputs' names from what is known; a name that is complete once never changes again."""
+
+    def __init__(self, config: RecorderConfig) -> None:
+        identity = getattr(config.source, "identity", None)
+        self._values = NameValues(
+            room_name=config.room_name,
+            room_id=config.room_id or None,
+            requested_at=config.requested_at,
+            publisher_identity=identity or None,
+        )
+        self._paths = [self._resolve(output.filepath, index) for index, output in enumerate(config.outputs)]
+
+    @property
+    def publisher_identity(self) -> str:
+        """The recorded participant, "" while it is not known."""
+        return self._values.publisher_identity or ""
+
+    def learn(self, *, room_id: str = "", publisher_identity: str = "") -> None:
+        """Take up values; the first one of each stays."""
+        update = {}
+        if room_id and not self._values.room_id:
+            update["room_id"] = room_id
+        if publisher_identity and not self._values.publisher_identity:
+            update["publisher_identity"] = publisher_identity
+        if update:
+            self._values = self._values.model_copy(update=update)
+            self._paths = [self._resolve(path, index) for index, path in enumerate(self._paths)]
+
+    def of_part(self, number: int) -> tuple[str, ...]:
+        """Return the part's name in each output as far as it is known."""
+        return tuple(part_filename(path, number) for path in self._paths)
+
+    def final(self, number: int) -> tuple[str, ...]:
+        """Return the part's name in each output, complete."""
+        missing = {token for path in self._paths for token in unresolved_tokens(path)}
+        self.learn(
+            room_id=UNKNOWN if "room_id" in missing else "",
+            publisher_identity=UNKNOWN if "publisher_identity" in missing else "",
+        )
+        return self.of_part(number)
+
+    def _resolve(self, path: str, index: int) -> str:
+        try:
+            return resolve_filepath(path, self._values)
+        except ContractError as error:
+            raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
+
+
+async def upload_everywhere(
+    outputs: Sequence[Output],
+    names: Sequence[str],
+    path: Path,
+    *,
+    on_done: Callable[[int, Uploaded], None],
+    on_sent: Callable[[int], None],
+    on_fault: Callable[[RecorderError], None],
+) -> list[RecorderError]:
+    """Upload one file to all outputs at the same time; return the failures, one per output that has no file."""
+
+    async def one(output: Output) -> RecorderError | None:
+        try:
+            uploaded = await output.uploader.upload(
+                names[output.index], path, on_sent=on_sent, on_fault=on_fault
+            )
+        except RecorderError as error:
+            return error
+        on_done(output.index, uploaded)
+        return None
+
+    results = await asyncio.gather(*(one(output) for output in outputs))
+    return [error for error in results if error is not None]

@@ -1,0 +1,143 @@
+"""Owns one part: a capture process with its request and its directory, and what it leaves for the delivery."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_recorder import ipc
+from egress_recorder.contract import EndReason, ExitCode, RecorderConfig
+from egress_recorder.errors import ConfigurationError
+from egress_recorder.supervisor.account import Account
+from egress_recorder.supervisor.attempt import AttemptEnd, CaptureAttempt, Event
+from egress_recorder.supervisor.delivery import Delivery
+from egress_recorder.supervisor.process import CaptureChild
+from egress_recorder.supervisor.settings import Settings
+from egress_recorder.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartEnd:
+    """How a part ended."""
+
+    ended: ipc.Ended | None
+    """None: the capture process crashed."""
+    returncode: int
+    had_media: bool
+
+    @property
+    def in_order(self) -> bool:
+        """True when the capture process decided the end; a fault of its own is followed by a next part."""
+        return self.ended is not None and self.ended.exit_code is not ExitCode.SOFTWARE
+
+
+class PartRunner:
+    """Runs parts one after the other. `ending` is asked whether events still mean a running recording."""
+
+    def __init__(
+        self,
+        config: RecorderConfig,
+        settings: Settings,
+        *,
+        account: Account,
+        delivery: Delivery,
+        on_media: Callable[[], None],
+    ) -> None:
+        self._config = config
+        self._settings = settings
+        self._account = account
+        self._delivery = delivery
+        self._on_media = on_media
+        self._attempt: CaptureAttempt | None = None
+        self._ending: EndReason | None = None
+        self._within: float | None = None
+        self.attempts = 0
+
+    def stop(self, reason: EndReason, *, within: float | None = None) -> None:
+        """End the running part, or the next one as soon as it begins; killed after `within` seconds."""
+        self._ending, self._within = reason, within
+        if self._attempt is not None:
+            self._attempt.stop(reason, within=within)
+
+    def renew_token(self, token: str) -> None:
+        """Hand a renewed token to the running part."""
+        if self._attempt is not None:
+            self._attempt.renew_token(token)
+
+    def kill(self) -> None:
+        """Kill the running part's capture process."""
+        if self._attempt is not None:
+            self._attempt.kill()
+
+    async def run(self, child: CaptureChild, token: str) -> PartEnd:
+        """Run one capture process to its end; its file, if any, is handed to the delivery.
+
+        Raises ConfigurationError when the scratch directory cannot be written.
+        """
+        self.attempts += 1
+        number = self._account.ledger.next_number
+        directory = self._settings.scratch / f"part-{number:03d}-{self.attempts:03d}"
+        try:
+            await in_thread("scratch", lambda: directory.mkdir(parents=True))
+        except OSError as error:
+            child.discard()
+            raise ConfigurationError(
+                f"the scratch directory {self._settings.scratch} cannot be written ({error.strerror}): "
+                "--scratch must name a writable directory with room"
+            ) from None
+        self._attempt = attempt = CaptureAttempt(child, self._settings.limits)
+        if self._ending is not None:
+            attempt.stop(self._ending, within=self._within)
+        filename = ""
+
+        def on_event(event: Event) -> None:
+            nonlocal filename
+            self._account.mirror(event, part=number, ending=self._ending is not None)
+            if isinstance(event, ipc.Started):
+                filename = event.filename
+                self._on_media()
+
+        end = await attempt.run(self._request(token, number, directory), on_event)
+        self._attempt = None
+        had_media = self._hand_over(end, number, directory=directory, filename=filename)
+        return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
+
+    def _request(self, token: str, number: int, directory: Path) -> ipc.CaptureRequest:
+        ledger = self._account.ledger
+        recorded, recorded_bytes = ledger.recorded()
+        return ipc.CaptureRequest(
+            config=self._config,
+            token=token,
+            part=number,
+            directory=str(directory),
+            continuing=ledger.has_media,
+            recorded=recorded,
+            recorded_bytes=recorded_bytes,
+        )
+
+    def _hand_over(self, end: AttemptEnd, number: int, *, directory: Path, filename: str) -> bool:
+        """Give the file to the delivery; return whether there is one."""
+        ended, ledger = end.ended, self._account.ledger
+        if ended is None:
+            logger.error(
+                "the capture process crashed",
+                extra={"returncode": end.returncode, "part": number, "media": bool(filename)},
+            )
+            if filename:
+                self._delivery.crashed_part(number, directory / filename)
+            return bool(filename)
+        if not ended.filename:
+            if filename:
+                logger.warning("a part began and has no file", extra={"part": number})
+                ledger.dropped(number)
+            return False
+        if not ledger.is_own(number):
+            # Its first media came and went within one report.
+            started_at = ended.started_at or ended.ended_at or self._settings.now()
+            ledger.started(number, started_at, self._account.names.of_part(number))
+        self._delivery.complete_part(number, directory / ended.filename, ended)
+        return True

@@ -1,0 +1,204 @@
+"""Owns what `egress-recorder record` is asked for: from options and environment to a configuration and a token."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import string
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from egress_recorder.contract import (
+    DEFAULT_PRESET,
+    EXTENSION,
+    PRESETS,
+    ContractError,
+    Destination,
+    Encoding,
+    FileOutputConfig,
+    Limits,
+    NameValues,
+    ParticipantSource,
+    RecorderConfig,
+    S3Destination,
+    Source,
+    TrackCompositeSource,
+    VolumeDestination,
+    resolve_filepath,
+)
+from egress_recorder.redact import remember
+
+_TOKEN_LIFE = timedelta(hours=24)
+"""LiveKit renews the token of a participant that is in the room; this one only has to last until then."""
+
+
+class UsageError(ValueError):
+    """The command line cannot work as it is; the message says which option and what to write."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalRequest:
+    """A recording that a person asked for."""
+
+    config: RecorderConfig
+    volumes_root: Path | None
+    directory: Path | None
+    """Of the file; None for a bucket."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """The LiveKit server and the key pair that a token is signed with."""
+
+    url: str
+    api_key: str
+    api_secret: str
+
+    def token(self, *, room: str, identity: str) -> str:
+        """Return a token of a hidden recorder that may subscribe and nothing else."""
+        from livekit import api  # noqa: PLC0415 - a pod never needs it; it costs half a second
+
+        grants = api.VideoGrants(
+            room_join=True,
+            room=room,
+            can_subscribe=True,
+            can_publish=False,
+            can_publish_data=False,
+            hidden=True,
+            recorder=True,
+        )
+        token = (
+            api.AccessToken(self.api_key, self.api_secret)
+            .with_identity(identity)
+            .with_kind("egress")
+            .with_grants(grants)
+            .with_ttl(_TOKEN_LIFE)
+            .to_jwt()
+        )
+        remember(token)
+        return str(token)
+
+
+def read_server(options: Namespace, environment: Mapping[str, str]) -> Server:
+    """Return the server from options or environment. Raises UsageError for what is missing."""
+    values = {}
+    for option, variable in (
+        ("url", "LIVEKIT_URL"),
+        ("api_key", "LIVEKIT_API_KEY"),
+        ("api_secret", "LIVEKIT_API_SECRET"),
+    ):
+        value = getattr(options, option) or environment.get(variable, "")
+        if not value:
+            flag = option.replace("_", "-")
+            raise UsageError(f"--{flag} is missing: give it, or set {variable}")
+        values[option] = value
+    remember(values["api_secret"])
+    if not values["url"].startswith(("ws://", "wss://", "http://", "https://")):
+        raise UsageError("--url must begin with ws://, wss://, http:// or https://")
+    return Server(**values)
+
+
+def read_request(options: Namespace, server: Server, *, now: datetime) -> LocalRequest:
+    """Return the recording that the options describe. Raises UsageError."""
+    egress_id = new_egress_id()
+    filepath, destination, directory = _target(options, now)
+    try:
+        config = RecorderConfig(
+            egress_id=egress_id,
+            url=server.url,
+            room_name=options.room,
+            source=_source(options),
+            encoding=_encoding(options),
+            outputs=(FileOutputConfig(filepath=filepath, destination=destination),),
+            join_timeout=options.join_timeout,
+            track_timeout=options.track_timeout,
+            rejoin_timeout=options.rejoin_timeout,
+            limits=Limits(max_duration=options.max_duration),
+            requested_at=now,
+        )
+    except ValidationError as error:
+        raise UsageError(_sentence(error)) from None
+    return LocalRequest(config=config, volumes_root=directory and directory.parent, directory=directory)
+
+
+def new_egress_id() -> str:
+    """Return an id of LiveKit's form."""
+    return "EG_" + "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
+
+
+def _source(options: Namespace) -> Source:
+    tracks = options.audio_track_id or options.video_track_id
+    if bool(options.identity) == bool(tracks):
+        raise UsageError("give either --identity, or --audio-track-id and/or --video-track-id")
+    if options.identity:
+        return ParticipantSource(identity=options.identity, screen_share=options.screen_share)
+    if options.screen_share:
+        raise UsageError(
+            "--screen-share goes with --identity; for a track of a screen give its --video-track-id"
+        )
+    return TrackCompositeSource(
+        audio_track_id=options.audio_track_id or "", video_track_id=options.video_track_id or ""
+    )
+
+
+def _encoding(options: Namespace) -> Encoding:
+    preset = options.preset or DEFAULT_PRESET
+    if preset not in PRESETS:
+        raise UsageError(f"--preset {preset!r} is not known: use one of {', '.join(PRESETS)}")
+    names = ("width", "height", "framerate", "video_bitrate", "audio_bitrate")
+    advanced = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    try:
+        return Encoding(**{**PRESETS[preset].model_dump(), **advanced})
+    except ValidationError as error:
+        raise UsageError(_sentence(error)) from None
+
+
+def _target(options: Namespace, now: datetime) -> tuple[str, Destination, Path | None]:
+    if options.s3_bucket:
+        destination = S3Destination(
+            bucket=options.s3_bucket,
+            region=options.s3_region,
+            endpoint=options.s3_endpoint,
+            force_path_style=options.s3_force_path_style,
+        )
+        return _checked_name(options.output, options, now), destination, None
+    path = Path(options.output).expanduser()
+    if options.output.endswith("/") or path.is_dir():
+        raise UsageError(
+            f"--output {options.output} is a directory: name the file, for example alice{EXTENSION}"
+        )
+    directory = path.parent.resolve()
+    if not directory.is_dir():
+        raise UsageError(f"--output: the directory {directory} does not exist: make it first")
+    if not os.access(directory, os.W_OK):
+        raise UsageError(f"--output: the directory {directory} is not writable: choose another one")
+    name = _checked_name(path.name, options, now)
+    if (directory / name).exists():
+        raise UsageError(f"--output {directory / name} exists and is not overwritten: choose another name")
+    if directory.parent == directory:
+        raise UsageError("--output cannot be in the root directory: choose another one")
+    return name, VolumeDestination(volume=directory.name), directory
+
+
+def _checked_name(name: str, options: Namespace, now: datetime) -> str:
+    suffix = Path(name).suffix.lower()
+    if suffix in {".mkv", ".webm", ".ts", ".m3u8", ".ogg", ".mp3"}:
+        raise UsageError(
+            f"--output {name!r} asks for a {suffix} file: only {EXTENSION} files can be recorded"
+        )
+    values = NameValues(room_name=options.room, requested_at=now, publisher_identity=options.identity or None)
+    try:
+        return resolve_filepath(name, values)
+    except ContractError as error:
+        raise UsageError(f"--output: {error}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = "-".join(str(part) for part in first["loc"] if isinstance(part, str)) or "the request"
+    return f"--{name.replace('_', '-')}: {first['msg']}"

@@ -1,0 +1,222 @@
+"""Owns how a finished file gets into a storage: multipart, again and again with back-off, under a name nobody has.
+
+An upload is begun once and taken up by its id after a fault, so that an hour's file is not sent from its beginning
+because the last part failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from egress_recorder.contract import unique_filename
+from egress_recorder.errors import AuthorizationError, MediaError, RecorderError, UnreachableError
+from egress_recorder.storage import FileSlice, ObjectExistsError, PartRecord, Storage, Upload, UploadLostError
+from egress_recorder.threads import in_thread
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "video/mp4"
+PART_SIZE = 8 * 1024 * 1024
+MAX_PARTS = 10_000
+"""S3's limit; a larger file gets larger parts."""
+_MAX_NAMES = 100
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long, in seconds, an upload is tried again."""
+
+    total: float = 3600.0
+    """While the storage does not answer."""
+    refused: float = 150.0
+    """While it refuses the credentials: a rotated Secret reaches the pod after up to 90 s."""
+    first_pause: float = 0.5
+    longest_pause: float = 30.0
+
+    def allowance(self, error: RecorderError) -> float:
+        """Return for how long after the first fault this kind of error is tried again."""
+        if isinstance(error, UnreachableError):
+            return self.total
+        return min(self.refused, self.total) if isinstance(error, AuthorizationError) else 0.0
+
+    def pauses(self) -> Iterator[float]:
+        """Yield pauses that double, each with jitter of half its length."""
+        pause = self.first_pause
+        while True:
+            yield pause * random.uniform(0.5, 1.0)
+            pause = min(pause * 2, self.longest_pause)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uploaded:
+    """An object that is there."""
+
+    key: str
+    location: str
+    size: int
+
+
+class Uploader:
+    """Uploads files to one storage; blocking calls run in threads named after `name`."""
+
+    def __init__(self, storage: Storage, *, name: str, egress_id: str, policy: RetryPolicy) -> None:
+        self._storage = storage
+        self._name = name
+        self._egress_id = egress_id
+        self._policy = policy
+
+    async def upload(
+        self,
+        key: str,
+        path: Path,
+        *,
+        on_sent: Callable[[int], None] = lambda _: None,
+        on_fault: Callable[[RecorderError], None] = lambda _: None,
+    ) -> Uploaded:
+        """Upload the file, under the next free name when `key` is taken. `on_sent` gets sizes of sent parts.
+
+        Raises RecorderError when the policy's time is over; the parts that were sent are removed as far as possible.
+        """
+        names = _names(key, self._egress_id)
+        name = next(names)
+        while True:
+            try:
+                size = await self._upload_as(name, path, on_sent, on_fault)
+            except ObjectExistsError:
+                taken, name = name, next(names, "")
+                if not name:
+                    raise
+                logger.warning(
+                    "an object of that name exists, another name is used",
+                    extra={"taken": taken, "used": name, "output": self._name},
+                )
+                continue
+            return Uploaded(key=name, location=self._storage.location(name), size=size)
+
+    async def _upload_as(
+        self,
+        key: str,
+        path: Path,
+        on_sent: Callable[[int], None],
+        on_fault: Callable[[RecorderError], None],
+    ) -> int:
+        size = await self._retry(lambda: path.stat().st_size, on_fault)
+        part_size = _part_size(size, self._storage.min_part_size)
+        await self._refuse_taken(key, on_fault)
+        lost = 0
+        while True:
+            upload = await self._retry(
+                lambda: self._storage.begin(key, CONTENT_TYPE, part_size=part_size), on_fault
+            )
+            sent = 0
+
+            def count(length: int) -> None:
+                nonlocal sent
+                sent += length
+                on_sent(length)
+
+            try:
+                parts = await self._send_parts(upload, path, size, count, on_fault)
+                await self._retry(lambda: self._storage.complete(upload, parts), on_fault)  # noqa: B023 - awaited at once
+            except UploadLostError:
+                on_sent(-sent)
+                lost += 1
+                if lost > 2:
+                    raise
+                continue
+            except BaseException:
+                on_sent(-sent)
+                await self._abandon(upload)
+                raise
+            return size
+
+    async def _refuse_taken(self, key: str, on_fault: Callable[[RecorderError], None]) -> None:
+        """Look before sending a large file; complete() decides, this only saves the work."""
+        try:
+            taken = await self._retry(lambda: self._storage.exists(key), on_fault, patient=False)
+        except AuthorizationError:
+            return  # the key may only write
+        if taken:
+            raise ObjectExistsError(f"{self._name}: {key} exists already")
+
+    async def _send_parts(
+        self,
+        upload: Upload,
+        path: Path,
+        size: int,
+        on_sent: Callable[[int], None],
+        on_fault: Callable[[RecorderError], None],
+    ) -> list[PartRecord]:
+        parts: list[PartRecord] = []
+        for number, offset in enumerate(range(0, max(size, 1), upload.part_size), start=1):
+            length = min(upload.part_size, size - offset)
+
+            def send(number: int = number, offset: int = offset, length: int = length) -> PartRecord:
+                with FileSlice(path, offset, length) as data:
+                    return self._storage.put_part(upload, number, data)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
+
+            parts.append(await self._retry(send, on_fault))
+            on_sent(length)
+        return parts
+
+    async def _retry(
+        self,
+        call: Callable[[], _T],
+        on_fault: Callable[[RecorderError], None],
+        *,
+        patient: bool = True,
+    ) -> _T:
+        """Make one blocking call, again while the policy allows it; each success begins a new allowance."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for pause in self._policy.pauses():
+            try:
+                return await in_thread(f"upload-{self._name}", call)
+            except OSError as error:
+                raise MediaError(
+                    f"the file in the scratch directory cannot be read ({error.strerror or type(error).__name__})"
+                ) from error
+            except RecorderError as error:
+                allowance = self._policy.allowance(error)
+                if isinstance(error, AuthorizationError) and not patient:
+                    raise
+                if loop.time() + pause > began + allowance:
+                    raise
+                logger.warning(
+                    "upload is tried again",
+                    extra={"output": self._name, "pause": round(pause, 2), "error": str(error)},
+                )
+                on_fault(error)
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses never end")
+
+    async def _abandon(self, upload: Upload) -> None:
+        try:
+            await in_thread(f"upload-{self._name}", lambda: self._storage.abort(upload))
+        except RecorderError as error:
+            logger.warning(
+                "parts of a failed upload were left", extra={"output": self._name, "error": str(error)}
+            )
+
+
+def _part_size(size: int, least: int) -> int:
+    needed = -(-size // MAX_PARTS)
+    mebibytes = -(-needed // (1 << 20))
+    return max(PART_SIZE, least, mebibytes << 20)
+
+
+def _names(key: str, egress_id: str) -> Iterator[str]:
+    """Yield names: the wanted one, the recording's own one, then that one numbered."""
+    yield key
+    unique = unique_filename(key, egress_id)
+    yield unique
+    for number in range(2, _MAX_NAMES):
+        yield unique_filename(key, f"{egress_id}-{number}")

@@ -1,0 +1,119 @@
+"""Owns a capture process without LiveKit and media: speaks the messages of ipc.py and does what a scenario says.
+
+Standard library only, so that it starts in milliseconds. The scenario file holds one JSON object per attempt (the
+last one repeats):
+  join      false: never joins
+  media     bytes of the file, absent: no media
+  progress  number of progress reports (default 1)
+  then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
+  ended     fields of the Ended message
+  log       a line for stderr
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+class Fake:
+    def __init__(self, commands: Any, events: Any, scenario: Path) -> None:
+        self.commands = commands
+        self.events = events
+        self.request = json.loads(commands.readline())
+        directory = Path(self.request["directory"])
+        attempt = int(directory.name.rsplit("-", 1)[1])
+        steps = json.loads(scenario.read_text())
+        self.step = steps[min(attempt, len(steps)) - 1]
+        self.path = directory / "media.mp4"
+        self.started_at = ""
+        self.progress: dict[str, Any] = {}
+        (scenario.parent / f"request-{attempt}.json").write_text(json.dumps(self.request))
+        (scenario.parent / f"environment-{attempt}.json").write_text(json.dumps(dict(os.environ)))
+
+    def send(self, event: str, **fields: Any) -> None:
+        self.events.write(json.dumps({"event": event, **fields}).encode() + b"\n")
+        self.events.flush()
+
+    def media(self, size: int) -> None:
+        self.path.write_bytes(b"M" * size)
+        self.started_at = now()
+        self.send("started", started_at=self.started_at, filename=self.path.name, publisher_identity="alice")
+        for number in range(1, self.step.get("progress", 1) + 1):
+            self.progress = {"duration": float(number), "bytes_written": size, "frames": 30 * number}
+            self.send("progress", progress=self.progress, recording=True)
+
+    def ended(self, **fields: Any) -> None:
+        values = {
+            "phase": "Complete" if self.started_at else "Aborted",
+            "reason": "Source closed",
+            "exit_code": 0,
+            "filename": self.path.name if self.started_at else "",
+            "started_at": self.started_at or None,
+            "ended_at": now() if self.started_at else None,
+            "progress": self.progress,
+        }
+        self.send("ended", **{**values, **fields, **self.step.get("ended", {})})
+
+    def obey(self) -> None:
+        for line in self.commands:
+            command = json.loads(line)
+            if command["command"] == "token":
+                self.send("tracks", tracks=[], publisher_identity="renewed")
+            elif self.step["then"] == "ignore-stop":
+                continue
+            elif command["reason"] == "Interrupted":
+                self.ended(phase="Interrupted", reason="Interrupted", exit_code=75)
+                return
+            else:
+                self.ended(reason=command["reason"])
+                return
+        if self.step["then"] == "ignore-stop":
+            time.sleep(60)
+
+    def run(self) -> None:
+        if "log" in self.step:
+            sys.stderr.write(self.step["log"] + "\n")
+            sys.stderr.flush()
+        if self.step.get("join", True):
+            self.send("joined", room_id="RM_fake")
+        if "media" in self.step:
+            self.media(self.step["media"])
+        match self.step["then"]:
+            case "end":
+                self.ended()
+            case "end-no-exit":
+                self.ended()
+                time.sleep(60)
+            case "crash":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "silent":
+                threading.Event().wait(60)
+            case _:
+                self.obey()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scenario", type=Path, required=True)
+    parser.add_argument("--commands-fd", type=int, required=True)
+    parser.add_argument("--events-fd", type=int, required=True)
+    options = parser.parse_args()
+    with os.fdopen(options.commands_fd, "rb") as commands, os.fdopen(options.events_fd, "wb") as events:
+        Fake(commands, events, options.scenario).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""A recorder that uploads to a real S3 server: the whole `run`, with a fake capture process."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from unit.recorder_shell.test_run import Recorder
+
+from devstack.s3 import S3Server
+from egress_recorder.contract import Manifest
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Iterator[Recorder]:
+    made = Recorder(tmp_path)
+    yield made
+    made.close()
+
+
+def configure(recorder: Recorder, server: S3Server, scenario: list[dict[str, Any]], **changes: Any) -> str:
+    credentials = recorder.directory / "credentials" / "keys"
+    credentials.mkdir(parents=True)
+    (credentials / "access_key").write_text(server.access_key)
+    (credentials / "secret").write_text(changes.pop("secret", server.secret_key))
+    destination = {
+        "kind": "s3",
+        "bucket": server.bucket,
+        "region": server.region,
+        "endpoint": server.endpoint,
+        "forcePathStyle": True,
+        "credentials": "keys",
+        **changes,
+    }
+    prefix = secrets.token_hex(4)
+    outputs = [{"filepath": f"{prefix}/{{room_name}}.mp4", "destination": destination}]
+    recorder.configure(scenario, outputs=outputs)
+    return prefix
+
+
+def test_parts_and_manifest_arrive_in_the_bucket(recorder: Recorder, s3_server: S3Server) -> None:
+    size = 9 * 1024 * 1024  # two parts of an upload
+    prefix = configure(recorder, s3_server, [{"media": 100, "then": "crash"}, {"media": size, "then": "end"}])
+    code, result = recorder.run()
+    assert (code, result.phase) == (0, "Complete")
+    client = s3_server.client()
+    listing = client.list_objects_v2(Bucket=s3_server.bucket, Prefix=f"{prefix}/")["Contents"]
+    assert {item["Key"]: item["Size"] for item in listing if item["Key"].endswith(".mp4")} == {
+        f"{prefix}/standup.mp4": 100 + len(b"-final"),
+        f"{prefix}/standup-p2.mp4": size,
+    }
+    body = client.get_object(Bucket=s3_server.bucket, Key=f"{prefix}/EG_test.json")["Body"].read()
+    assert Manifest.parse(body).parts == result.parts
+    assert result.parts[1].location == f"{s3_server.endpoint}/{s3_server.bucket}/{prefix}/standup-p2.mp4"
+    assert result.progress.bytes_uploaded == size + 106
+    head = client.head_object(Bucket=s3_server.bucket, Key=f"{prefix}/standup.mp4")
+    assert head["ContentType"] == "video/mp4"
+
+
+def test_a_wrong_secret_ends_the_recording_at_once_and_stays_secret(
+    recorder: Recorder, s3_server: S3Server
+) -> None:
+    secret = "the-wrong-secret-of-this-test"
+    configure(recorder, s3_server, [{"media": 100, "then": "wait"}], secret=secret)
+    recorder.start()
+    recorder.until(lambda: recorder.port)
+    began = time.monotonic()
+    code, result = recorder.wait()
+    assert time.monotonic() - began < 3
+    assert (code, result.phase, result.error_code) == (77, "Failed", 401)
+    assert "fileOutputs[0].s3" in result.error
+    everything = "".join(recorder.log) + recorder.termination_log.read_text()
+    assert secret not in everything
+    assert s3_server.access_key not in everything
+
+
+def test_a_missing_bucket_ends_the_recording_at_once(recorder: Recorder, s3_server: S3Server) -> None:
+    configure(recorder, s3_server, [{"media": 100, "then": "wait"}], bucket="no-such-bucket")
+    code, result = recorder.run()
+    assert (code, result.error_code) == (78, 400)
+    assert "fileOutputs[0].s3.bucket 'no-such-bucket' does not exist" in result.error
+
+
+def test_an_upload_outlives_a_restart_of_the_server(recorder: Recorder, tmp_path: Path) -> None:
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    try:
+        prefix = configure(recorder, server, [{"media": 1000, "then": "wait"}])
+        recorder.start()
+        recorder.until_status(lambda status: status.recording)
+        recorder.until(lambda: _manifest_phase(server, prefix) == "Active")
+        server.stop()
+        recorder.request("PUT", "/v1/desired-state", b'{"generation":1,"desiredState":"Stopped"}')
+        recorder.until(lambda: any("upload is tried again" in line for line in recorder.log), 20)
+        server.start()
+        code, result = recorder.wait(60)
+        assert (code, result.phase) == (0, "Complete")
+        head = server.client().head_object(Bucket=server.bucket, Key=f"{prefix}/standup.mp4")
+        assert head["ContentLength"] == 1000
+    finally:
+        server.stop()
+
+
+def _manifest_phase(server: S3Server, prefix: str) -> str:
+    client = server.client()
+    try:
+        body = client.get_object(Bucket=server.bucket, Key=f"{prefix}/EG_test.json")["Body"].read()
+    except client.exceptions.NoSuchKey:
+        return ""
+    return Manifest.parse(body).phase.value

@@ -1,0 +1,164 @@
+"""Owns running a real capture process against a real livekit-server, as the supervisor would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from livekit import api
+
+from devstack.livekit import LiveKitServer
+from egress_recorder import ipc
+from egress_recorder.contract import (
+    EndReason,
+    FileOutputConfig,
+    ParticipantSource,
+    RecorderConfig,
+    TrackCompositeSource,
+    VolumeDestination,
+)
+
+E = TypeVar("E")
+REPOSITORY = Path(__file__).parents[2]
+
+
+def recorder_token(server: LiveKitServer, room: str, identity: str, *, secret: str = "") -> str:
+    grants = api.VideoGrants(
+        room_join=True,
+        room=room,
+        can_publish=False,
+        can_publish_data=False,
+        can_subscribe=True,
+        hidden=True,
+        recorder=True,
+    )
+    token = api.AccessToken(server.api_key, secret or server.api_secret)
+    return token.with_identity(identity).with_grants(grants).to_jwt()
+
+
+class CaptureProcess:
+    """One capture; `with` ends it whatever happened."""
+
+    def __init__(
+        self,
+        server: LiveKitServer,
+        room: str,
+        source: ParticipantSource | TrackCompositeSource,
+        directory: Path,
+        *,
+        identity: str = "EG_test",
+        token: str = "",
+        url: str = "",
+        continuing: bool = False,
+        recorded: float = 0.0,
+        **config: Any,
+    ) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        output = FileOutputConfig(filepath="a.mp4", destination=VolumeDestination(volume="v"))
+        self.token = token or recorder_token(server, room, identity)
+        self.request = ipc.CaptureRequest(
+            config=RecorderConfig(
+                egress_id="EG_test",
+                url=url or server.url,
+                room_name=room,
+                source=source,
+                outputs=(output,),
+                requested_at=datetime.now(UTC),
+                **config,
+            ),
+            token=self.token,
+            part=1,
+            directory=str(directory),
+            continuing=continuing,
+            recorded=recorded,
+        )
+        self.events: list[tuple[float, Any]] = []
+        self._changed = threading.Condition()
+        self._open = True
+
+    def __enter__(self) -> Self:
+        commands_read, self._commands = os.pipe()
+        events_read, events_write = os.pipe()
+        self.started_at = time.time()
+        with self.stderr_path.open("w") as stderr:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "egress_recorder.capture"),
+                    *("--commands-fd", str(commands_read), "--events-fd", str(events_write)),
+                ],
+                pass_fds=(commands_read, events_write),
+                stderr=stderr,
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY / "recorder")},
+            )
+        os.close(commands_read)
+        os.close(events_write)
+        os.write(self._commands, self.request.line())
+        threading.Thread(target=self._collect, args=(events_read,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hang_up()
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    @property
+    def stderr_path(self) -> Path:
+        return self.directory / "stderr.txt"
+
+    @property
+    def file(self) -> Path:
+        return self.directory / "media.mp4"
+
+    def hang_up(self) -> None:
+        """Close the command pipe, as a supervisor that died."""
+        if self._open:
+            self._open = False
+            os.close(self._commands)
+
+    def stop(self, reason: EndReason = EndReason.STOP_REQUESTED) -> None:
+        os.write(self._commands, ipc.StopCommand(reason=reason).line())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self, kind: type[E], timeout: float = 20.0) -> E:
+        """Return the first event of this kind."""
+        deadline = time.monotonic() + timeout
+        with self._changed:
+            while True:
+                for _, event in self.events:
+                    if isinstance(event, kind):
+                        return event
+                if self.events and self.events[-1][1] is None:
+                    message = f"ended before {kind.__name__}: {self.stderr_path.read_text()[-1500:]}"
+                    raise RuntimeError(message)
+                if not self._changed.wait(max(0.0, deadline - time.monotonic())):
+                    message = f"no {kind.__name__} within {timeout} s: {self.events[-3:]}"
+                    raise TimeoutError(message)
+
+    def ended(self, timeout: float = 20.0) -> ipc.Ended:
+        """Return the last event; the process is gone then, with the exit code that the event names."""
+        ended = self.wait(ipc.Ended, timeout)
+        assert self.process.wait(5) == ended.exit_code
+        assert self.token not in self.stderr_path.read_text()
+        return ended
+
+    def _collect(self, descriptor: int) -> None:
+        with os.fdopen(descriptor, "rb") as pipe:
+            for line in pipe:
+                self._note(ipc.parse_event(line))
+        self._note(None)
+
+    def _note(self, event: Any) -> None:
+        with self._changed:
+            self.events.append((time.time(), event))
+            self._changed.notify_all()

@@ -1,0 +1,93 @@
+"""Names are resolved once, stay inside their directory and never meet another recording's."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from egress_recorder import contract
+
+pytestmark = pytest.mark.unit
+
+AT = datetime(2026, 11, 22, 9, 8, 7, 654321, tzinfo=UTC)
+VALUES = contract.NameValues(room_name="standup", room_id="RM_1", requested_at=AT, publisher_identity="alice")
+
+
+@pytest.mark.parametrize(
+    ("filepath", "expected"),
+    [
+        ("", "standup-2026-11-22T090807.mp4"),
+        ("calls/", "calls/standup-2026-11-22T090807.mp4"),
+        ("a.mp4", "a.mp4"),
+        ("a.MP4", "a.mp4"),
+        ("a.ogg", "a.mp4"),
+        ("a.b", "a.b.mp4"),
+        ("{room_name}/{publisher_identity}-{utc}", "standup/alice-20261122090807654.mp4"),
+        ("{room_id}", "RM_1.mp4"),
+        ("../../etc/passwd", "etc/passwd.mp4"),
+        ("/absolute/./x", "absolute/x.mp4"),
+    ],
+)
+def test_a_filepath_becomes_the_name_that_livekit_would_give(filepath: str, expected: str) -> None:
+    assert contract.resolve_filepath(filepath, VALUES) == expected
+
+
+@pytest.mark.parametrize("filepath", ["{roomname}", "{track_id}", "a{", "a}b", "{{room_name}"])
+def test_an_unknown_token_or_a_lonely_brace_is_refused_with_its_name(filepath: str) -> None:
+    with pytest.raises(contract.ContractError, match="filepath"):
+        contract.resolve_filepath(filepath, VALUES)
+
+
+def test_a_value_that_is_not_known_yet_keeps_its_token_and_is_filled_in_later() -> None:
+    early = contract.resolve_filepath(
+        "x/{publisher_identity}", VALUES.model_copy(update={"publisher_identity": None})
+    )
+
+    assert early == "x/{publisher_identity}.mp4"
+    assert contract.unresolved_tokens(early) == ("publisher_identity",)
+    assert contract.resolve_filepath(early, VALUES) == "x/alice.mp4"
+
+
+@given(st.text(max_size=80), st.text(min_size=1, max_size=40))
+def test_no_value_climbs_out_of_its_directory(room: str, identity: str) -> None:
+    values = VALUES.model_copy(update={"room_name": room, "publisher_identity": identity})
+
+    name = contract.resolve_filepath("safe/{room_name}/{publisher_identity}", values)
+
+    parts = name.split("/")
+    assert parts[0] == "safe"
+    assert len(parts) == 3
+    assert not {"", ".", ".."} & set(parts)
+    assert not any(ord(character) < 32 for character in name)
+
+
+_plain = st.text(st.characters(exclude_characters="{}", exclude_categories=("Cs",)), max_size=60)
+
+
+@given(_plain)
+def test_resolving_twice_changes_nothing(filepath: str) -> None:
+    once = contract.resolve_filepath(filepath, VALUES)
+
+    assert contract.resolve_filepath(once, VALUES) == once
+
+
+@given(_plain, st.integers(1, 99), st.integers(1, 99))
+def test_different_parts_have_different_names_in_the_same_directory(filepath: str, a: int, b: int) -> None:
+    name = contract.resolve_filepath(filepath, VALUES)
+
+    first, second = contract.part_filename(name, a), contract.part_filename(name, b)
+    assert (first == second) == (a == b)
+    assert first.rpartition("/")[0] == name.rpartition("/")[0]
+    assert first.endswith(".mp4")
+
+
+def test_the_manifest_lies_beside_the_file_or_above_a_directory_not_known_yet() -> None:
+    assert contract.manifest_filename("a/b/c.mp4", "EG_1") == "a/b/EG_1.json"
+    assert contract.manifest_filename("c.mp4", "EG_1") == "EG_1.json"
+    assert contract.manifest_filename("a/{publisher_identity}/c.mp4", "EG_1") == "a/EG_1.json"
+    assert contract.manifest_filename("a/{publisher_identity}.mp4", "EG_1") == "a/EG_1.json"
+
+
+def test_a_unique_name_carries_the_egress_id() -> None:
+    assert contract.unique_filename("a/b.mp4", "EG_1") == "a/b-EG_1.mp4"

@@ -1,0 +1,291 @@
+"""The file's time axis as a whole: its length is the wall clock's, whatever tracks do."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from egress_recorder.media.timeline import Timeline
+
+pytestmark = pytest.mark.unit
+FPS = 30
+RATE = 48_000
+START = 1000.0
+
+
+@dataclass
+class Film:
+    """Drives a timeline in steps of 10 ms and keeps what it returns."""
+
+    video: bool = True
+    audio: bool = True
+    now: float = START
+    shown: list[int | None] = field(default_factory=list)
+    indices: list[int] = field(default_factory=list)
+    sound: list[tuple[int, int]] = field(default_factory=list)
+    ready: int = 0
+
+    def __post_init__(self) -> None:
+        self.timeline: Timeline[int, int] = Timeline(FPS, video=self.video, audio=self.audio)
+        self.numbers = itertools.count()
+
+    def run(self, seconds: float, *, camera: str = "", microphone: str = "", late: float = 0.0) -> None:
+        for _ in range(round(seconds * 100)):
+            step = round(self.now * 100)
+            if camera and step * FPS // 100 != (step - 1) * FPS // 100:
+                self.timeline.picture(camera, next(self.numbers), self.now - late)
+            if microphone and step % 5 == 0:
+                self.place(self.timeline.samples(microphone, 0, 2400, self.now))
+            self.take(self.timeline.advance(self.now))
+            ready = self.timeline.audio_ready(self.now)
+            assert ready >= self.ready
+            self.ready = ready
+            self.now = round(self.now + 0.01, 2)
+
+    def take(self, ticks: list) -> None:
+        self.shown += [tick.picture for tick in ticks]
+        self.indices += [tick.index for tick in ticks]
+
+    def place(self, placements: list) -> None:
+        self.sound += [(item.position, item.length) for item in placements]
+
+    def end(self) -> int:
+        ticks, waiting, samples = self.timeline.finish(self.now)
+        self.take(ticks)
+        for _, placements in waiting:
+            self.place(placements)
+        assert self.indices == list(range(len(self.indices)))
+        return samples
+
+
+def test_the_length_of_the_file_is_the_wall_clocks() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.timeline.opened("mic", "audio")
+    film.run(5, camera="cam", microphone="mic")
+    samples = film.end()
+    assert film.timeline.origin is not None
+    length = film.now - film.timeline.origin
+    assert len(film.shown) == pytest.approx(length * FPS, abs=1)
+    assert samples == pytest.approx(length * RATE, abs=1)
+    assert film.timeline.lane.dropped <= 1
+
+
+def test_nothing_is_written_before_the_first_media() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.run(10)
+    assert film.timeline.origin is None
+    assert film.end() == 0
+    assert film.shown == []
+
+
+def test_a_microphone_alone_makes_black_pictures() -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.run(3, microphone="mic")
+    film.end()
+    assert set(film.shown) == {None}
+    assert len(film.shown) == pytest.approx(3 * FPS, abs=3)
+
+
+def test_a_muted_microphone_is_not_the_first_media() -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.muted("mic", muted=True, at=START)
+    film.run(2, microphone="mic")
+    assert film.timeline.origin is None
+    film.timeline.muted("mic", muted=False, at=film.now)
+    film.run(1, microphone="mic")
+    assert film.timeline.origin == pytest.approx(START + 2, abs=0.1)
+
+
+def test_a_camera_alone_leaves_silence_that_keeps_up() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.run(3, camera="cam")
+    assert film.sound == []
+    assert film.ready / RATE == pytest.approx(3 - 0.3, abs=0.1)
+
+
+def test_mute_shows_black_at_once_and_unmute_the_picture_again() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.run(1, camera="cam")
+    film.timeline.muted("cam", muted=True, at=film.now)
+    film.run(1)
+    film.timeline.muted("cam", muted=False, at=film.now)
+    film.run(1, camera="cam")
+    film.end()
+    black = [index for index, picture in enumerate(film.shown) if picture is None]
+    assert black[0] == pytest.approx(30, abs=2)
+    assert len(black) == pytest.approx(30, abs=3)
+    assert black == list(range(black[0], black[0] + len(black)))
+
+
+def test_pictures_of_a_muted_camera_are_not_shown() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.run(1, camera="cam")
+    film.timeline.muted("cam", muted=True, at=film.now)
+    film.run(1, camera="cam")
+    film.end()
+    assert film.shown[-1] is None
+
+
+def test_a_camera_that_stops_is_black_after_two_seconds_and_a_shared_screen_is_not() -> None:
+    for still, last_is_black in ((False, True), (True, False)):
+        film = Film()
+        film.timeline.opened("cam", "video", still=still)
+        film.run(1, camera="cam")
+        film.run(4)
+        film.end()
+        assert (film.shown[-1] is None) == last_is_black
+        assert film.shown[80] is not None
+
+
+def test_the_newest_camera_is_shown_and_the_older_one_when_it_ends() -> None:
+    film = Film()
+    film.timeline.opened("one", "video")
+    film.run(1, camera="one")
+    film.timeline.opened("two", "video")
+    for _ in range(100):
+        film.run(0.01, camera="one")
+        film.timeline.picture("two", 10_000 + next(film.numbers), film.now)
+    film.timeline.closed("two", film.now)
+    film.run(1, camera="one")
+    film.end()
+    second = film.shown[36:58]
+    assert all(picture is not None and picture >= 10_000 for picture in second)
+    assert all(picture is not None and picture < 10_000 for picture in film.shown[-20:])
+    assert None not in film.shown
+
+
+def test_a_picture_is_moved_by_the_difference_of_the_delays() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.timeline.opened("mic", "audio")
+    film.timeline.delay("cam", 0.010, START)
+    film.timeline.delay("mic", 0.210, START)
+    film.run(2, camera="cam", microphone="mic")
+    film.end()
+    # The first picture, captured at 0, belongs to the sound that arrived 0.2 s later.
+    assert film.shown.index(30) == pytest.approx(30 + 0.2 * FPS, abs=2)
+
+
+def test_lip_sync_follows_a_changing_delay_without_a_jump() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.timeline.opened("mic", "audio")
+    for tenth in range(100):
+        delay = 0.05 if tenth < 40 else 0.25
+        film.timeline.delay("cam", 0.0, film.now)
+        film.timeline.delay("mic", delay, film.now)
+        film.run(0.1, camera="cam", microphone="mic")
+    film.end()
+    steps = [b - a for a, b in itertools.pairwise(film.shown) if a is not None and b is not None]
+    assert set(steps) <= {0, 1, 2}
+    assert None not in film.shown[3:]
+
+
+@pytest.mark.parametrize("stall", [0.2, 1.0, 8.0])
+def test_a_stalled_loop_loses_no_time(stall: float) -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.timeline.opened("mic", "audio")
+    film.run(2, camera="cam", microphone="mic")
+    film.now = round(film.now + stall, 2)
+    film.run(2, camera="cam", microphone="mic")
+    ticks, _, samples = film.timeline.finish(film.now)
+    last = ticks[-1].index if ticks else film.indices[-1]
+    assert film.timeline.origin is not None
+    length = film.now - film.timeline.origin
+    assert last + 1 == pytest.approx(length * FPS, abs=1)
+    assert samples == pytest.approx(length * RATE, abs=1)
+
+
+def test_tracks_alone_have_no_other_lane() -> None:
+    film = Film(video=False)
+    film.timeline.opened("mic", "audio")
+    film.run(2, microphone="mic")
+    film.end()
+    assert film.shown == []
+    film = Film(audio=False)
+    film.timeline.opened("cam", "video")
+    film.timeline.opened("mic", "audio")
+    film.run(2, camera="cam", microphone="mic")
+    film.end()
+    assert film.sound == []
+
+
+def test_a_microphone_that_comes_back_is_anchored_anew() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    film.timeline.opened("mic", "audio")
+    film.run(2, camera="cam", microphone="mic")
+    film.timeline.closed("mic", film.now)
+    film.run(3, camera="cam")
+    film.timeline.opened("mic", "audio")
+    film.run(2, camera="cam", microphone="mic")
+    film.end()
+    position, _ = next(item for item in film.sound if item[0] > 3 * RATE)
+    assert position / RATE == pytest.approx(5, abs=0.1)
+
+
+def test_a_microphone_silent_for_long_is_reported_as_lost() -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.run(1, microphone="mic")
+    assert not film.timeline.lost("mic", film.now + 1.5)
+    assert film.timeline.lost("mic", film.now + 2.5)
+
+
+ACTIONS = st.sampled_from(["open", "close", "mute", "unmute", "picture", "sound", "wait", "stall"])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(ACTIONS, st.sampled_from(["a", "b"]), st.floats(0, 0.2)), max_size=120), st.integers()
+)
+def test_whatever_happens_every_tick_and_every_sample_comes_once(
+    actions: list[tuple[str, str, float]], seed: int
+) -> None:
+    rng = random.Random(seed)
+    timeline: Timeline[int, int] = Timeline(FPS)
+    now, last_tick, ready = START, -1, 0
+    for action, name, step in actions:
+        now += step
+        match action:
+            case "open":
+                timeline.opened(f"v{name}", "video")
+                timeline.opened(f"m{name}", "audio")
+            case "close":
+                timeline.closed(f"v{name}", now)
+                timeline.closed(f"m{name}", now)
+            case "mute" | "unmute":
+                timeline.muted(f"v{name}", action == "mute", now)
+            case "picture":
+                timeline.picture(f"v{name}", 1, now - rng.random() * 0.3)
+            case "sound":
+                timeline.samples(f"m{name}", 1, 2400, now)
+                timeline.delay(f"m{name}", rng.random(), now)
+                timeline.delay(f"v{name}", rng.random(), now)
+            case "stall":
+                now += rng.random() * 12
+        for tick in timeline.advance(now):
+            assert tick.index > last_tick
+            last_tick = tick.index
+        assert timeline.audio_ready(now) >= ready
+        ready = timeline.audio_ready(now)
+    ticks, _, samples = timeline.finish(now)
+    for tick in ticks:
+        assert tick.index == last_tick + 1
+        last_tick = tick.index
+    if timeline.origin is not None and now > timeline.origin:
+        assert last_tick + 1 >= (now - timeline.origin) * FPS - 1
+        assert samples >= (now - timeline.origin) * RATE - 1

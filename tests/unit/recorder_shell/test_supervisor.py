@@ -1,0 +1,260 @@
+"""The supervisor's loop in this process, with a fake capture process and storages that fail as told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from egress_recorder.contract import Destination, RecorderConfig, RecorderResult, VolumeDestination
+from egress_recorder.errors import AuthorizationError, RecorderError, UnreachableError
+from egress_recorder.storage import PartRecord, StorageContext, Upload
+from egress_recorder.storage.volume import VolumeStorage
+from egress_recorder.supervisor import outputs as outputs_module
+from egress_recorder.supervisor.attempt import AttemptLimits
+from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.supervisor.core import Supervisor
+from egress_recorder.supervisor.process import spawn_capture
+from egress_recorder.supervisor.settings import Settings
+from egress_recorder.upload import RetryPolicy
+
+pytestmark = pytest.mark.integration
+
+FAKES = Path(__file__).parents[2] / "fakes"
+
+
+class FlakyVolume(VolumeStorage):
+    """A volume whose next puts and parts fail as told."""
+
+    put_faults: list[RecorderError]
+    part_faults: list[RecorderError]
+
+    def __init__(self, destination: Destination, context: StorageContext) -> None:
+        super().__init__(destination, context)
+        self.put_faults, self.part_faults = [], []
+
+    def put(self, key: str, data: bytes, *, content_type: str, overwrite: bool = False) -> None:
+        if self.put_faults:
+            raise self.put_faults.pop(0)
+        super().put(key, data, content_type=content_type, overwrite=overwrite)
+
+    def put_part(self, upload: Upload, number: int, data: BinaryIO) -> PartRecord:
+        if self.part_faults:
+            raise self.part_faults.pop(0)
+        return super().put_part(upload, number, data)
+
+    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
+        super().complete(upload, parts)
+
+
+class Bench:
+    """One supervisor and what surrounds it."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.directory = directory
+        self.volume = directory / "volumes" / "claim"
+        self.volume.mkdir(parents=True)
+        self.storage = FlakyVolume(
+            VolumeDestination(volume="claim"),
+            StorageContext(where="fileOutputs[0]", volumes_root=directory / "volumes"),
+        )
+        monkeypatch.setattr(outputs_module, "open_storage", lambda *_: self.storage)
+        scenario = directory / "scenario.json"
+        command = [sys.executable, str(FAKES / "fake_capture.py"), "--scenario", str(scenario)]
+        self.settings = Settings(
+            scratch=directory / "scratch",
+            retry=RetryPolicy(total=0.5, refused=0.2, first_pause=0.01, longest_pause=0.05),
+            spawn=partial(spawn_capture, command),
+            finalize_command=[sys.executable, str(FAKES / "fake_finalize.py")],
+        )
+        self.board = StatusBoard("EG_test")
+        self.scenario = scenario
+
+    def supervisor(self, *scenario: dict[str, Any], **changes: Any) -> Supervisor:
+        self.scenario.write_text(json.dumps(scenario))
+        values = {
+            "egressId": "EG_test",
+            "url": "ws://x",
+            "roomName": "r",
+            "source": {"kind": "participant", "identity": "alice"},
+            "outputs": [{"filepath": "a.mp4", "destination": {"kind": "pvc", "volume": "claim"}}],
+            "requestedAt": "2026-11-22T10:00:00Z",
+            **changes,
+        }
+        return Supervisor(
+            RecorderConfig.model_validate(values),
+            "token",
+            settings=self.settings,
+            board=self.board,
+            child=self.settings.spawn(),
+        )
+
+    async def run(self, *scenario: dict[str, Any], **changes: Any) -> RecorderResult:
+        async with asyncio.timeout(15):
+            return await self.supervisor(*scenario, **changes).run()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+async def until_recording(bench: Bench) -> None:
+    async with asyncio.timeout(10):
+        while not bench.board.status.recording:
+            await bench.board.after(bench.board.status.sequence, 5)
+
+
+async def test_an_upload_that_fails_and_then_works_is_no_failure(bench: Bench) -> None:
+    bench.storage.part_faults = [UnreachableError("no answer"), UnreachableError("no answer")]
+    result = await bench.run({"media": 10, "then": "end"})
+    assert (result.phase, result.exit_code) == ("Complete", 0)
+    assert (bench.volume / "a.mp4").exists()
+
+
+async def test_an_upload_that_never_works_fails_and_keeps_the_file(bench: Bench) -> None:
+    bench.storage.part_faults = [UnreachableError("no answer")] * 1000
+    result = await bench.run({"media": 10, "then": "end"})
+    assert (result.phase, result.exit_code, result.error_code) == ("Failed", 69, 503)
+    assert result.error == "upload failed: no answer"
+    assert result.parts[0].location == ""
+    assert [path.read_bytes() for path in bench.settings.scratch.rglob("*.mp4")] == [b"M" * 10]
+
+
+async def test_a_refused_destination_ends_the_capture_with_its_own_code(bench: Bench) -> None:
+    bench.storage.put_faults = [AuthorizationError("fileOutputs[0].s3: wrong secret")]
+    result = await bench.run({"media": 10, "then": "wait"})
+    assert (result.phase, result.exit_code, result.error_code) == ("Failed", 77, 401)
+    assert result.error == "fileOutputs[0].s3: wrong secret"
+
+
+async def test_a_destination_that_comes_back_costs_nothing(bench: Bench) -> None:
+    bench.storage.put_faults = [UnreachableError("restarting")]
+    result = await bench.run({"media": 10, "then": "end"})
+    assert result.phase == "Complete"
+
+
+async def test_a_destination_that_stays_away_ends_with_69(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, probe_patience=0.2)
+    bench.storage.put_faults = [UnreachableError("no answer")] * 100
+    result = await bench.run({"media": 10, "then": "wait"})
+    assert (result.phase, result.exit_code) == ("Failed", 69)
+
+
+async def test_a_destination_that_comes_back_after_the_end_still_gets_the_file(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, probe_patience=2.0)
+    bench.storage.put_faults = [UnreachableError("no answer")] * 3
+    result = await bench.run({"media": 10, "then": "end"})
+    assert (result.phase, result.exit_code) == ("Complete", 0)
+    assert (bench.volume / "a.mp4").exists()
+
+
+async def test_an_abort_kills_the_capture_and_keeps_what_it_left(bench: Bench) -> None:
+    supervisor = bench.supervisor({"media": 10, "then": "ignore-stop"})
+    running = asyncio.create_task(supervisor.run())
+    await until_recording(bench)
+    supervisor.stop()
+    supervisor.abort()
+    result = await running
+    assert (result.phase, result.parts[0].end_reason) == ("Complete", "Process killed")
+    assert (bench.volume / "a.mp4").exists()
+
+
+async def test_a_capture_that_ignores_the_stop_is_killed_and_its_file_finalised(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, limits=AttemptLimits(stop=0.3))
+    supervisor = bench.supervisor({"media": 10, "then": "ignore-stop"})
+    running = asyncio.create_task(supervisor.run())
+    await until_recording(bench)
+    supervisor.stop()
+    result = await running
+    assert (result.phase, result.exit_code, result.details) == ("Complete", 0, "End reason: StopEgress API")
+    assert (bench.volume / "a.mp4").read_bytes().endswith(b"-final")
+
+
+async def test_a_capture_that_stalls_is_killed_and_followed_by_the_next_part(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, limits=AttemptLimits(stall=0.3))
+    result = await bench.run({"media": 10, "then": "silent"}, {"media": 20, "then": "end"})
+    assert [(part.part, part.end_reason) for part in result.parts] == [
+        (1, "Process killed"),
+        (2, "Source closed"),
+    ]
+
+
+async def test_a_fault_of_the_encoder_keeps_its_file_and_starts_the_next_part(bench: Bench) -> None:
+    fault = {
+        "phase": "Failed",
+        "reason": "Failure",
+        "exit_code": 70,
+        "error": "encoder failed",
+        "error_code": 500,
+    }
+    result = await bench.run({"media": 10, "then": "end", "ended": fault}, {"media": 20, "then": "end"})
+    assert (result.phase, [part.size for part in result.parts]) == ("Complete", [10, 20])
+
+
+async def test_a_fault_that_stays_is_reported_with_its_own_words(bench: Bench) -> None:
+    fault = {
+        "phase": "Failed",
+        "reason": "Failure",
+        "exit_code": 70,
+        "error": "encoder failed",
+        "error_code": 500,
+    }
+    result = await bench.run({"media": 10, "then": "end", "ended": fault}, maxParts=2)
+    assert (result.phase, result.exit_code, result.error) == ("Failed", 70, "encoder failed")
+    assert [part.part for part in result.parts] == [1, 2]
+
+
+async def test_a_stop_after_sigterm_makes_the_end_final(bench: Bench) -> None:
+    supervisor = bench.supervisor({"media": 10, "then": "wait"})
+    running = asyncio.create_task(supervisor.run())
+    await until_recording(bench)
+    supervisor.interrupt()
+    supervisor.stop()
+    result = await running
+    assert (result.phase, result.exit_code) == ("Complete", 0)
+
+
+async def test_a_stop_before_the_capture_began_is_obeyed(bench: Bench) -> None:
+    supervisor = bench.supervisor({"then": "wait"})
+    supervisor.stop()
+    assert (await supervisor.run()).phase == "Aborted"
+
+
+async def test_the_board_shows_the_phases_in_order_and_the_manifest_follows(bench: Bench) -> None:
+    supervisor = bench.supervisor({"media": 10, "then": "wait"})
+    seen: list[str] = []
+
+    async def follow() -> None:
+        while True:
+            status = await bench.board.after(bench.board.status.sequence, 10)
+            if not seen or seen[-1] != status.phase.value:
+                seen.append(status.phase.value)
+
+    follower = asyncio.create_task(follow())
+    running = asyncio.create_task(supervisor.run())
+    await until_recording(bench)
+    async with asyncio.timeout(5):
+        while json.loads((bench.volume / "EG_test.json").read_text())["phase"] != "Active":  # noqa: ASYNC110 - a file has no event
+            await asyncio.sleep(0.02)
+    supervisor.stop()
+    await running
+    await asyncio.sleep(0)
+    follower.cancel()
+    assert seen == ["Starting", "Active", "Ending", "Complete"]
+    assert json.loads((bench.volume / "EG_test.json").read_text())["phase"] == "Complete"
+
+
+async def test_a_scratch_directory_that_cannot_be_made_is_told(bench: Bench) -> None:
+    (bench.directory / "file").write_text("")
+    bench.settings = replace(bench.settings, scratch=bench.directory / "file" / "scratch")
+    result = await bench.run({"then": "wait"})
+    assert result.exit_code == 78
+    assert "--scratch" in result.error

@@ -1,0 +1,196 @@
+"""Uploads against a storage in memory that fails as told."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from egress_recorder import upload as upload_module
+from egress_recorder.errors import (
+    AuthorizationError,
+    ConfigurationError,
+    MediaError,
+    RecorderError,
+    UnreachableError,
+)
+from egress_recorder.storage import ObjectExistsError, PartRecord, Upload, UploadLostError
+from egress_recorder.upload import RetryPolicy, Uploader
+
+pytestmark = pytest.mark.unit
+
+FAST = RetryPolicy(total=5.0, refused=0.5, first_pause=0.001, longest_pause=0.002)
+
+
+class MemoryStorage:
+    """Objects in a dict; `faults` maps a method's name to the errors of its next calls."""
+
+    min_part_size = 1
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.uploads: dict[str, dict[int, bytes]] = {}
+        self.faults: dict[str, list[RecorderError | None]] = {}
+        self.calls: list[str] = []
+        self._ids = itertools.count()
+
+    def _step(self, name: str) -> None:
+        self.calls.append(name)
+        waiting = self.faults.get(name)
+        if waiting and (error := waiting.pop(0)) is not None:
+            raise error
+
+    def exists(self, key: str) -> bool:
+        self._step("exists")
+        return key in self.objects
+
+    def begin(self, key: str, content_type: str, *, part_size: int) -> Upload:
+        self._step("begin")
+        upload = Upload(key=key, id=str(next(self._ids)), part_size=part_size)
+        self.uploads[upload.id] = {}
+        return upload
+
+    def put_part(self, upload: Upload, number: int, data: BinaryIO) -> PartRecord:
+        self._step("put_part")
+        self.uploads[upload.id][number] = data.read()
+        return PartRecord(number=number, size=len(self.uploads[upload.id][number]), etag="e")
+
+    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
+        self._step("complete")
+        if upload.key in self.objects:
+            raise ObjectExistsError("exists")
+        stored = self.uploads.pop(upload.id)
+        self.objects[upload.key] = b"".join(stored[part.number] for part in parts)
+
+    def abort(self, upload: Upload) -> None:
+        self._step("abort")
+        self.uploads.pop(upload.id, None)
+
+    def location(self, key: str) -> str:
+        return f"mem://{key}"
+
+
+@pytest.fixture
+def storage() -> MemoryStorage:
+    return MemoryStorage()
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(upload_module, "PART_SIZE", 4)
+    path = tmp_path / "m.mp4"
+    path.write_bytes(b"0123456789")
+    return path
+
+
+def uploader(storage: MemoryStorage, policy: RetryPolicy = FAST) -> Uploader:
+    return Uploader(storage, name="out", egress_id="EG_x", policy=policy)  # type: ignore[arg-type]
+
+
+async def test_a_file_goes_up_in_parts_and_their_sizes_are_told(storage: MemoryStorage, file: Path) -> None:
+    sizes: list[int] = []
+    uploaded = await uploader(storage).upload("a.mp4", file, on_sent=sizes.append)
+    assert (uploaded.key, uploaded.location, uploaded.size) == ("a.mp4", "mem://a.mp4", 10)
+    assert storage.objects == {"a.mp4": b"0123456789"}
+    assert len(sizes) == storage.calls.count("put_part")
+    assert sum(sizes) == 10
+
+
+async def test_a_storage_that_comes_back_gets_only_what_is_missing(
+    storage: MemoryStorage, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_module, "_part_size", lambda _size, _least: 4)
+    storage.faults["put_part"] = [None, UnreachableError("gone"), UnreachableError("gone"), None]
+    await uploader(storage).upload("a.mp4", file)
+    assert storage.objects["a.mp4"] == b"0123456789"
+    assert storage.calls.count("begin") == 1
+    assert storage.calls.count("put_part") == 5
+
+
+async def test_a_storage_that_never_answers_fails_when_the_time_is_over(
+    storage: MemoryStorage, file: Path
+) -> None:
+    storage.faults["begin"] = [UnreachableError("gone")] * 1000
+    policy = RetryPolicy(total=0.05, first_pause=0.001, longest_pause=0.01)
+    with pytest.raises(UnreachableError):
+        await uploader(storage, policy).upload("a.mp4", file)
+    assert storage.calls.count("begin") > 3
+
+
+async def test_refused_credentials_are_tried_again_for_a_rotation(storage: MemoryStorage, file: Path) -> None:
+    storage.faults["begin"] = [AuthorizationError("expired"), AuthorizationError("expired")]
+    faults: list[RecorderError] = []
+    await uploader(storage).upload("a.mp4", file, on_fault=faults.append)
+    assert len(faults) == 2
+    assert "a.mp4" in storage.objects
+
+
+async def test_a_configuration_error_is_final_at_once_and_leaves_no_parts(
+    storage: MemoryStorage, file: Path
+) -> None:
+    sent: list[int] = []
+    storage.faults["complete"] = [ConfigurationError("no bucket")]
+    with pytest.raises(ConfigurationError):
+        await uploader(storage).upload("a.mp4", file, on_sent=sent.append)
+    assert storage.uploads == {}
+    assert sum(sent) == 0
+
+
+async def test_a_taken_name_gives_way_before_anything_is_sent(storage: MemoryStorage, file: Path) -> None:
+    storage.objects["d/a.mp4"] = b"precious"
+    storage.objects["d/a-EG_x.mp4"] = b"precious too"
+    uploaded = await uploader(storage).upload("d/a.mp4", file)
+    assert uploaded.key == "d/a-EG_x-2.mp4"
+    assert storage.objects["d/a.mp4"] == b"precious"
+    assert storage.calls.count("begin") == 1
+
+
+async def test_a_name_that_is_taken_at_the_last_moment_gives_way_too(
+    storage: MemoryStorage, file: Path
+) -> None:
+    storage.faults["complete"] = [ObjectExistsError("just now")]
+    uploaded = await uploader(storage).upload("a.mp4", file)
+    assert uploaded.key == "a-EG_x.mp4"
+    assert storage.uploads == {}
+
+
+async def test_a_key_that_may_only_write_needs_no_look(storage: MemoryStorage, file: Path) -> None:
+    storage.faults["exists"] = [AuthorizationError("403")] * 100
+    assert (await uploader(storage).upload("a.mp4", file)).key == "a.mp4"
+
+
+async def test_an_upload_that_the_storage_forgot_begins_again(storage: MemoryStorage, file: Path) -> None:
+    storage.faults["complete"] = [UploadLostError("lifecycle rule")]
+    await uploader(storage).upload("a.mp4", file)
+    assert storage.objects["a.mp4"] == b"0123456789"
+    assert storage.calls.count("begin") == 2
+
+
+async def test_a_file_that_vanished_is_a_media_error(storage: MemoryStorage, tmp_path: Path) -> None:
+    with pytest.raises(MediaError):
+        await uploader(storage).upload("a.mp4", tmp_path / "none.mp4")
+
+
+async def test_a_cancelled_upload_leaves_no_parts(storage: MemoryStorage, file: Path) -> None:
+    storage.faults["complete"] = [UnreachableError("gone")] * 1000
+    policy = RetryPolicy(total=100, first_pause=0.01, longest_pause=0.01)
+    failed = asyncio.Event()
+    task = asyncio.create_task(
+        uploader(storage, policy).upload("a.mp4", file, on_fault=lambda _: failed.set())
+    )
+    await failed.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert storage.uploads == {}
+
+
+def test_the_part_size_keeps_within_the_number_of_parts() -> None:
+    size = 200 * 10**9
+    part = upload_module._part_size(size, 5 << 20)
+    assert -(-size // part) <= upload_module.MAX_PARTS
+    assert upload_module._part_size(10, 5 << 20) == 8 << 20
