@@ -40,7 +40,7 @@ test: $(VENV)/.synced  ## unit and integration tests; builds and starts what the
 	$(RUN)/pytest tests/unit tests/integration $(PYTEST_ARGS)
 
 test-unit: $(VENV)/.synced  ## hermetic tests only
-	$(RUN)/pytest tests/unit $(PYTEST_ARGS)
+	$(RUN)/pytest tests/unit -m unit $(PYTEST_ARGS)
 
 test-integration: $(VENV)/.synced  ## tests against the real servers only
 	@$(RUN)/python -m devstack build

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from common import MeasuredProcess
+from measured import MeasuredProcess
 
 PACKAGES = (
     "gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
@@ -32,7 +32,7 @@ _DECODERS = {"vp8": "vp8dec", "h264": "h264parse ! avdec_h264"}
 _QUEUE = "queue max-size-time=3000000000 max-size-buffers=0 max-size-bytes=0"
 
 
-def missing() -> str:
+def missing_gstreamer() -> str:
     """Return a sentence that says what to install; empty when all is there."""
     if shutil.which("gst-launch-1.0") and shutil.which("gst-inspect-1.0"):
         absent = [

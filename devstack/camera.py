@@ -1,7 +1,7 @@
 """Owns camera-like pictures for measurements: a talking head before a textured wall, swaying, with sensor noise; pure.
 
 A test card flatters every encoder. Here everything moves by fractions of a pixel, textures have the falling spectrum of
-photographs and the noise is that of a webcam after its own filter (sigma 3 levels, neighbours alike). The pictures repeat
+photographs and the noise is that of a webcam after its own filter (sigma 2 levels, neighbours alike). The pictures repeat
 every `PERIOD` seconds without a jump. The frame number is a small row of blocks at the top left, 0.6 % of the picture.
 """
 
@@ -17,7 +17,7 @@ from devstack.testpattern import COUNTER_MODULO, Luma
 PERIOD = 2
 """Seconds."""
 _BITS = 16
-_NOISE = 3.0
+_NOISE = 2.0
 _Plane = npt.NDArray[np.float32]
 
 

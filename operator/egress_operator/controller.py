@@ -66,6 +66,8 @@ class Controller:
             except Exception:  # noqa: BLE001 - one recording must not end the operator
                 outcome = "fault"
                 _LOG.exception("reconcile failed", extra={"fields": _fields(key)})
+            if outcome == "conflict":
+                _LOG.debug("observation was outdated", extra={"fields": _fields(key)})
             if outcome in {"error", "fault", "conflict"}:
                 self._seen.mark_stale(key)
                 self._queue.retry(key)
@@ -78,6 +80,10 @@ class Controller:
     async def _reconcile(self, key: Key) -> str:
         now = self._clock()
         live = self._seen.take_stale(key)
+        if self._seen.body(key) is None and not live:
+            # Deleted, or over and tidied: whoever has work to do puts the body there first.
+            self._forget(key)
+            return "gone"
         observed = await self._observer.observe(key, now=now, live=live)
         made = plan(observed, now=now) if observed else Plan()
         if made.look_closer:

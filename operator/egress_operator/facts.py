@@ -16,11 +16,12 @@ from egress_operator.api_status import LIST_LIMIT
 from egress_operator.errors import redact
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.units import format_duration, format_time, parse_duration
-from egress_operator.verdict import result_of
+from egress_operator.verdict import fate_of, result_of
 from egress_recorder.contract import (
     DEFAULT_PRESET,
     PRESETS,
     Encoding,
+    EndReason,
     FileResult,
     Gap,
     Part,
@@ -29,6 +30,7 @@ from egress_recorder.contract import (
     Track,
 )
 
+KILLED = EndReason.KILLED.value
 TEXT_LIMIT = 2000
 """Characters of one text that comes from outside."""
 
@@ -144,6 +146,25 @@ def lose_part(document: Document, *, pod: PodView | None, part: int, reason: str
         outputs = (document.get("resolved") or {}).get("filepaths") or []
         entries = [{"part": part, "output": index, "filename": path} for index, path in enumerate(outputs)]
     _absorb_parts(document, [{**entry, "endedAt": ended, "endReason": clean(reason)} for entry in entries])
+
+
+def lose_earlier_parts(document: Document, observed: Observed, *, newest: int, now: datetime) -> None:
+    """Note the end of every file of an earlier recorder that left no record of it.
+
+    The succession notes it as well; this also covers an operator that was killed between the next Job and the status.
+    """
+    started = {job.part for job in observed.jobs} | {pod.part for pod in observed.pods}
+    if len(started) > 1:
+        document["retryCount"] = max(document.get("retryCount", 0), len(started) - 1)
+    pods = {pod.part: pod for pod in observed.pods}
+    for entry in [
+        part for part in document.get("parts") or () if part["part"] < newest and "endReason" not in part
+    ]:
+        # A recorder may write several parts: the file belongs to the newest Job that is not newer than it.
+        pod = pods.get(max((part for part in pods if part <= entry["part"]), default=0))
+        reason = fate_of(pod, now).message if pod else "its pod is gone and left no record"
+        ended = format_time((pod and pod.ended_at) or now.replace(microsecond=0))
+        _absorb_parts(document, [{**entry, "endedAt": ended, "endReason": clean(f"{KILLED}: {reason}")}])
 
 
 def _has_part(document: Mapping[str, Any], part: int) -> bool:

@@ -116,6 +116,8 @@ class Observed:
     url: str = ""
     polled: RecorderStatus | None = None
     polled_part: int = 0
+    silent_seconds: float = 0.0
+    """For how long a recorder that had answered does not answer any more."""
     diagnosis: Reason | None = None
 
 

@@ -55,6 +55,7 @@ class Observer:
             live=listed,
             polled=polled[1] if polled else None,
             polled_part=polled[0] if polled else 0,
+            silent_seconds=self._poller.silent_seconds(recording.key),
         )
         return await self._surroundings(observed, verdict.judge(observed, now), now)
 

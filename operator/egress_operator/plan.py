@@ -35,6 +35,7 @@ def plan(observed: Observed, *, now: datetime) -> Plan:  # noqa: PLR0911 - the o
         return Plan(look_closer=True)
     stop = _stop_wanted(observed)
     situation = Situation(observed, now, verdict, stop, facts.gather(observed))
+    facts.lose_earlier_parts(situation.facts, observed, newest=verdict.part, now=now)
     if recording.spec is None:
         return ending.fail(
             situation, error=recording.spec_error, code=ErrorCode.INVALID_ARGUMENT, reason="InvalidSpec"

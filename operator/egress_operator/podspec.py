@@ -10,7 +10,7 @@ from egress_operator.api_parts import FileOutput
 from egress_operator.facts import encoding_of
 from egress_operator.model import Document
 from egress_operator.settings import Settings
-from egress_operator.units import parse_quantity
+from egress_operator.units import exact_quantity, parse_quantity
 from egress_recorder.contract import CONTROL_PORT, Encoding
 
 CONFIG_DIRECTORY: Final = "/etc/egress/recording"
@@ -166,7 +166,7 @@ def _resources(spec: Spec) -> Document:
     }
     for name in requests.keys() & limits.keys():
         # A limit given alone must not be refused because the table asks for more.
-        if parse_quantity(requests[name]) > parse_quantity(limits[name]):
+        if exact_quantity(requests[name]) > exact_quantity(limits[name]):
             requests[name] = limits[name]
     return {
         "requests": {name: str(value) for name, value in requests.items()},

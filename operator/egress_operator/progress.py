@@ -35,6 +35,7 @@ class _Target:
     poll: Poll
     token: str = ""
     failures: int = 0
+    silent_since: float | None = None
     status: RecorderStatus | None = None
     woken_at: float = 0.0
     acknowledged: bool = False
@@ -74,6 +75,11 @@ class Poller:
         target = self._targets.get(key)
         return (target.poll.part, target.status) if target and target.status else None
 
+    def silent_seconds(self, key: Key) -> float:
+        """Return for how long a recorder that had answered before has not done so any more."""
+        target = self._targets.get(key)
+        return monotonic() - target.silent_since if target and target.status and target.silent_since else 0.0
+
     async def run(self) -> None:
         """Poll until `close`."""
         async with aiohttp.ClientSession(timeout=_TIMEOUT) as session, asyncio.TaskGroup() as tasks:
@@ -107,12 +113,14 @@ class Poller:
         except Exception as error:  # noqa: BLE001 - best effort: whatever a recorder answers must not end the operator
             self._metrics.polls.labels("error").inc()
             target.failures += 1
+            target.silent_since = target.silent_since or monotonic()
             if isinstance(error, aiohttp.ClientResponseError) and error.status in {401, 403}:
                 target.token = ""
             _LOG.debug("recorder does not answer", extra={"fields": {"error": type(error).__name__}})
         else:
             self._metrics.polls.labels("ok").inc()
             target.failures = 0
+            target.silent_since = None
 
     async def _exchange(self, session: aiohttp.ClientSession, key: Key, target: _Target) -> None:
         poll = target.poll

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -54,8 +55,8 @@ def format_duration(seconds: float) -> str:
     return f"{minutes}m{tail}s" if minutes else f"{tail}s"
 
 
-def parse_quantity(value: str | int) -> int:
-    """Return a Kubernetes quantity as a whole number, rounded up (`10Gi` -> bytes). Raises ValueError."""
+def exact_quantity(value: str | int) -> Decimal:
+    """Return a Kubernetes quantity exactly (`600m` -> 0.6). Raises ValueError with a sentence."""
     match = _QUANTITY.fullmatch(str(value))
     problem = f"{str(value)!r} is not a quantity: write for example 500Mi or 10Gi"
     if match is None:
@@ -63,12 +64,15 @@ def parse_quantity(value: str | int) -> int:
     number, suffix = match.group(1), match.group(2) or ""
     try:
         if suffix in _QUANTITY_UNITS:
-            exact = Decimal(number) * _QUANTITY_UNITS[suffix]
-        else:
-            exact = Decimal(number + suffix)
+            return Decimal(number) * _QUANTITY_UNITS[suffix]
+        return Decimal(number + suffix)
     except InvalidOperation:
         raise ValueError(problem) from None
-    return int(-(-exact // 1))
+
+
+def parse_quantity(value: str | int) -> int:
+    """Return a Kubernetes quantity as a whole number, rounded up (`10Gi` -> bytes). Raises ValueError."""
+    return math.ceil(exact_quantity(value))
 
 
 def parse_time(text: str) -> datetime:

@@ -72,7 +72,7 @@ def judge(observed: Observed, now: datetime) -> Verdict:
     if pod.ended:
         result = result_of(pod, observed.recording.uid)
         return Verdict(State.OVER, part, job, pod, _end_reason(pod), result)
-    if _is_unreachable(pod, now):
+    if _is_unreachable(pod, now) or _is_silent(observed, pod):
         reason = Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
         return Verdict(State.UNREACHABLE, part, job, pod, reason)
     if pod.started:
@@ -121,6 +121,24 @@ def _is_unreachable(pod: PodView, now: datetime) -> bool:
     deadline, since = pod.deletion_deadline, pod.unreachable_since
     overdue = deadline is not None and now - deadline >= UNREACHABLE_AFTER
     return overdue or (since is not None and now - since >= UNREACHABLE_AFTER)
+
+
+def _is_silent(observed: Observed, pod: PodView) -> bool:
+    """A recorder before its first media is not Ready anyhow: on a lost node only its silence tells.
+
+    Only of one that has answered before: where a network policy keeps the operator out, silence means nothing.
+    """
+    silent = observed.silent_seconds >= UNREACHABLE_AFTER.total_seconds()
+    return silent and pod.started and not pod.ready and observed.polled_part == pod.part
+
+
+def fate_of(pod: PodView, now: datetime) -> Reason:
+    """Return in one sentence why an earlier part is over."""
+    if pod.ended:
+        return _end_reason(pod)
+    if _is_unreachable(pod, now):
+        return Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
+    return Reason("Superseded", f"pod {pod.name} was superseded by a newer part")
 
 
 def _waiting_reason(pod: PodView) -> Reason:

@@ -1,20 +1,22 @@
 """Owns the capture process: one part of one recording, commands on one pipe, events on another, then its end.
 
-`python -m egress_recorder.capture --commands-fd N --events-fd M`. SIGTERM and SIGINT are ignored: the supervisor
-decides and tells through the pipe; the end of the pipe means that the supervisor is gone. (After an internal panic
-the LiveKit SDK sends SIGTERM to its own process; the supervisor sees a capture that reports nothing.)
+`python -m egress_recorder.capture --commands-fd N --events-fd M`. SIGTERM and SIGINT of others are ignored: the
+supervisor decides and tells through the pipe; the end of the pipe means that the supervisor is gone. A SIGTERM from
+within is the LiveKit SDK's panic: the file is closed and the process ends, so that a next part can follow.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, Phase
@@ -26,6 +28,9 @@ MAX_LINE = 1 << 20
 MAX_UNREAD_EVENTS = 64 * 1024
 """Bytes of events nobody read; beyond it progress reports are dropped (the next one says more)."""
 FLUSH_SECONDS = 5.0
+SIGNALS = frozenset({signal.SIGTERM, signal.SIGINT})
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of mallopt(3)."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +41,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--commands-fd", type=int, required=True)
     parser.add_argument("--events-fd", type=int, required=True)
     options = parser.parse_args(arguments)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    # Before any thread exists: all inherit the mask, and only the watcher sees the signals.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     configure_logging(human=False)
+    logging.getLogger("livekit").setLevel(logging.WARNING)
+    _give_memory_back()
     # Imports of 0.5 s; they run while the request is read and parsed.
     threading.Thread(target=_import_media, name="imports", daemon=True).start()
     # Not asyncio.run: it would cancel what still runs, and cancelling the SDK's connect() ends in a panic.
     return asyncio.new_event_loop().run_until_complete(_run(options.commands_fd, options.events_fd))
+
+
+def _give_memory_back() -> None:
+    """Let glibc return freed pictures (1-3 MB each) to the system instead of keeping the highest level ever reached."""
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_THRESHOLD, 512 * 1024)
+        mallopt(M_TRIM_THRESHOLD, 512 * 1024)
 
 
 def _import_media() -> None:
@@ -82,6 +97,7 @@ async def _capture(
 
     try:
         session = Session(request, events.emit)
+        _watch_panic(session.refused)
         session.start_media()
         source = LiveKitSource(
             url=request.config.url,
@@ -106,9 +122,21 @@ async def _capture(
     return ended
 
 
-async def _obey(commands: asyncio.StreamReader, stop: object, renew: object) -> None:
-    assert callable(stop)
-    assert callable(renew)
+def _watch_panic(failed: Callable[[RecorderError], None]) -> None:
+    """Tell `failed`, in the event loop, when this process sends itself a SIGTERM."""
+    loop = asyncio.get_running_loop()
+
+    def watch() -> None:
+        while signal.sigwaitinfo(SIGNALS).si_pid != os.getpid():
+            pass
+        loop.call_soon_threadsafe(failed, RecorderError("the LiveKit SDK failed internally (panic)"))
+
+    threading.Thread(target=watch, name="signals", daemon=True).start()
+
+
+async def _obey(
+    commands: asyncio.StreamReader, stop: Callable[[EndReason], None], renew: Callable[[str], None]
+) -> None:
     while line := await commands.readline():
         try:
             command = ipc.parse_command(line)

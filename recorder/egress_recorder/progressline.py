@@ -54,7 +54,9 @@ def conclude(result: RecorderResult) -> str:
         if part.location
     ]
     if result.error:
-        files.append(f"{result.phase.value}: {result.error}")
+        # "Interrupted" is for the operator, which tries again; here nobody does.
+        word = Phase.FAILED if result.phase is Phase.INTERRUPTED else result.phase
+        files.append(f"{word.value}: {result.error}")
     elif not files:
         files.append(f"{result.phase.value}: nothing was recorded")
     return "\n".join(files)

@@ -149,7 +149,8 @@ class Session:
         self._gate(now)
         self._report(now)
         if task.done():
-            self._end(self._source_over(task))
+            left_at = self._presence.left_at
+            self._end(session_end.source_over(task, left_at, recorded=self._pipeline.origin is not None))
         match self._presence.verdict(now):
             case NeverCame():
                 self._end(self._never_came(source))
@@ -161,21 +162,6 @@ class Session:
         if self._ending is None:
             self._ending = ending
             self._wake.set()
-
-    def _source_over(self, task: asyncio.Task[RoomEnd]) -> Ending:
-        left_at = self._presence.left_at
-        error = task.exception()
-        if isinstance(error, RecorderError):
-            return session_end.failed(error, left_at)
-        if error is not None:
-            _log.error("the source failed", exc_info=error)
-            return session_end.failed(RecorderError(f"the source failed: {type(error).__name__}"), left_at)
-        match task.result():
-            case RoomEnd.SUPERSEDED:
-                return session_end.superseded()
-            case RoomEnd.LOST:
-                return session_end.connection_lost(left_at)
-        return session_end.source_closed(left_at)
 
     def _never_came(self, source: Source) -> Ending:
         is_tracks = isinstance(self._request.config.source, TrackCompositeSource)

@@ -1,15 +1,20 @@
-"""Owns what the end of a capture means: phase, reason, exit code and texts; pure.
+"""Owns what the end of a capture means: phase, reason, exit code and texts.
 
 Rules: LiveKit's statuses (reference livekit-egress.md §2) and the exit codes of `contract.ExitCode`.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from dataclasses import dataclass
 
 from egress_recorder.contract import EndReason, ErrorCode, ExitCode, Phase
 from egress_recorder.errors import NotFoundError, RecorderError
 from egress_recorder.redact import redact
+from egress_recorder.sources.base import RoomEnd
+
+_log = logging.getLogger(__name__)
 
 NOT_STARTED = "Start signal not received"
 """LiveKit's text for a recording that ended before any media."""
@@ -60,16 +65,32 @@ def superseded() -> Ending:
     )
 
 
-def connection_lost(at: float | None) -> Ending:
+def connection_lost(at: float | None, *, recorded: bool) -> Ending:
     """LiveKit could not be reached again; what was recorded is kept and a next part may follow."""
     return Ending(
         Phase.INTERRUPTED,
         EndReason.FAILURE,
-        ExitCode.INTERRUPTED,
+        ExitCode.INTERRUPTED if recorded else ExitCode.UNREACHABLE,
         "the connection to LiveKit was lost and could not be made again",
         ErrorCode.UNAVAILABLE,
         at,
     )
+
+
+def source_over(source: asyncio.Future[RoomEnd], left_at: float | None, *, recorded: bool) -> Ending:
+    """The source's task is done: with the room's end, or with an error."""
+    error = source.exception()
+    if isinstance(error, RecorderError):
+        return failed(error, left_at)
+    if error is not None:
+        _log.error("the source failed", exc_info=error)
+        return failed(RecorderError(f"the source failed: {type(error).__name__}"), left_at)
+    match source.result():
+        case RoomEnd.SUPERSEDED:
+            return superseded()
+        case RoomEnd.LOST:
+            return connection_lost(left_at, recorded=recorded)
+    return source_closed(left_at)
 
 
 def failed(error: RecorderError, at: float | None = None) -> Ending:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from livekit import api
+from livekit import api, rtc
 
 from devstack.livekit import LiveKitServer
 from devstack.mediacheck import check
@@ -227,3 +227,29 @@ def test_a_restarted_server_leaves_one_continuous_file(tmp_path: Path) -> None:
     assert report.errors == []
     assert report.duration == pytest.approx(stopped_at - started.started_at.timestamp(), abs=0.3)
     assert report.counted(report.duration - 2)
+
+
+async def test_an_encrypted_track_is_refused_before_it_is_subscribed(
+    livekit_server: LiveKitServer, room: str, tmp_path: Path
+) -> None:
+    token = (
+        api.AccessToken(livekit_server.api_key, livekit_server.api_secret)
+        .with_identity("alice")
+        .with_grants(api.VideoGrants(room_join=True, room=room))
+        .to_jwt()
+    )
+    encryption = rtc.E2EEOptions(key_provider_options=rtc.KeyProviderOptions(shared_key=b"secret key"))
+    publisher = rtc.Room()
+    await publisher.connect(
+        livekit_server.url, token, rtc.RoomOptions(auto_subscribe=False, encryption=encryption)
+    )
+    try:
+        track = rtc.LocalAudioTrack.create_audio_track("audio", rtc.AudioSource(48_000, 1))
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        publication = await publisher.local_participant.publish_track(track, options)
+        with CaptureProcess(livekit_server, room, ALICE, tmp_path) as capture:
+            ended = await asyncio.to_thread(capture.ended)
+    finally:
+        await publisher.disconnect()
+    assert (ended.phase, ended.exit_code, ended.filename) == (Phase.FAILED, ExitCode.DATA, "")
+    assert ended.error.startswith(f"track {publication.sid} of alice is end-to-end encrypted")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from devstack.livekit import LiveKitServer
+from devstack.operatorprocess import OperatorProcess
 from devstack.s3 import S3Server
 from devstack.stack import Stack
 from egress_operator import names
@@ -428,3 +429,71 @@ def test_sigterm_ends_the_operator_with_zero(scene: OperatorScene) -> None:
         assert elapsed < 5
     finally:
         scene.stack.operator.start()
+
+
+def test_two_operators_at_once_do_no_harm(scene: OperatorScene) -> None:
+    scene.open_room()
+    stack = scene.stack
+    directory = stack.directory / "second"
+    directory.mkdir(exist_ok=True)
+    settings = {"EGRESS_RECORDER_COMMAND": COMMAND}
+    second = OperatorProcess(stack.plane, stack.livekit, directory, settings=settings)
+    second.start()
+    try:
+        recordings = [scene.apply(f"r{number}", identity="media=0.2,after=1") for number in range(6)]
+        for recording in recordings:
+            recording.until_phase("Complete", seconds=40)
+            settled(recording)
+    finally:
+        second.stop()
+
+    assert [len(recording.children("jobs")) for recording in recordings] == [1] * 6
+    assert {recording.status()["phase"] for recording in recordings} == {"Complete"}
+
+
+def test_an_image_that_cannot_be_pulled_is_the_reason(scene: OperatorScene) -> None:
+    scene.open_room()
+    scene.stack.operator.restart({"EGRESS_RECORDER_IMAGE": "missing/recorder:1"})
+    try:
+        recording = scene.apply()
+        status = recording.until(lambda s: "Pull" in str(s.get("conditions")), "image trouble")
+        assert status["phase"] == "Pending"
+        recording.change(desiredState="Stopped")
+        assert recording.until_phase("Aborted")["phase"] == "Aborted"
+    finally:
+        scene.stack.operator.restart()
+
+
+def test_an_eviction_under_node_pressure_is_followed_by_the_next_part(scene: OperatorScene) -> None:
+    scene.open_room()
+    recording = scene.apply(identity="media=0.2")
+    recording.until_phase("Active")
+    pod = recording.children("pods")[0]["metadata"]["name"]
+    scene.stack.runner.evict_by_kubelet(scene.namespace, pod)
+    status = recording.until(lambda s: s.get("part") == 2, "part 2")
+
+    assert "Evicted" in status["parts"][0]["endReason"]
+    recording.change(desiredState="Stopped")
+    recording.until_phase("Complete")
+
+
+@pytest.mark.slow
+def test_a_part_on_a_lost_node_is_superseded_within_two_minutes(scene: OperatorScene) -> None:
+    scene.open_room()
+    recording = scene.apply(identity="media=0.2")
+    recording.until_phase("Active")
+    pod = recording.children("pods")[0]["metadata"]["name"]
+    ready = {"type": "Ready", "status": "True"}
+    deadline = time.monotonic() + 10
+    while not any(
+        ready.items() <= one.items() for one in recording.children("pods")[0]["status"]["conditions"]
+    ):
+        assert time.monotonic() < deadline, "the pod did not become ready"
+        time.sleep(0.1)
+    scene.stack.runner.lose_pod(scene.namespace, pod)
+    status = recording.until(lambda s: s.get("part") == 2, "part 2", seconds=120)
+
+    assert "does not answer" in status["parts"][0].get("endReason", ""), status
+    recording.until(lambda _: recording.condition("Recording")["status"] == "True", "recording again")
+    recording.change(desiredState="Stopped")
+    assert recording.until_phase("Complete")["phase"] == "Complete"

@@ -70,6 +70,27 @@ def test_a_participant_is_recorded_from_waiting_for_the_room_to_a_playable_file(
     assert '"phase":"Complete"' in manifest.read_text().replace(" ", "")
 
 
+@pytest.mark.parametrize("kind", ["ParticipantEgress", "TrackCompositeEgress"])
+def test_each_kind_passes_every_phase_in_order(scene: Scene, kind: str) -> None:
+    with scene.publisher("--no-audio") as publisher:
+        publisher.command("hold_video")
+        recording = (
+            scene.participant(fileOutputs=[scene.s3_output()])
+            if kind == "ParticipantEgress"
+            else scene.composite(videoTrackId=publisher.sid("video"), fileOutputs=[scene.s3_output()])
+        )
+        recording.until_phase("Starting")
+        assert recording.condition("Ready")["status"] == "True"
+        assert recording.condition("Recording")["status"] == "False"
+        publisher.command("resume_video")
+        recording.until_phase("Active")
+        time.sleep(1)
+        recording.stop()
+        recording.until_phase("Complete")
+
+    assert recording.phases == ["Pending", "Starting", "Active", "Ending", "Complete"]
+
+
 def test_two_tracks_are_recorded_to_s3_and_end_with_their_participant(scene: Scene, tmp_path: Path) -> None:
     with scene.publisher("--codec", "h264") as publisher:
         recording = scene.composite(

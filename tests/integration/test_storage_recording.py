@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.recorder_shell.test_run import Recorder
 
 from devstack.s3 import S3Server
 from egress_recorder.contract import Manifest
+from fakes.recorder_process import Recorder
 
 pytestmark = pytest.mark.integration
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -25,6 +26,17 @@ from egress_recorder.contract import (
 )
 
 E = TypeVar("E")
+PANIC = """
+import os, signal, sys, threading, time
+from egress_recorder import capture
+def panic():
+    time.sleep(float(sys.argv[1]))
+    os.kill(os.getpid(), signal.SIGTERM)
+signal.pthread_sigmask(signal.SIG_BLOCK, capture.SIGNALS)
+threading.Thread(target=panic, daemon=True).start()
+os._exit(capture.main(sys.argv[2:]))
+"""
+"""What the SDK does after an internal panic, some seconds after the start."""
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -57,9 +69,13 @@ class CaptureProcess:
         url: str = "",
         continuing: bool = False,
         recorded: float = 0.0,
+        panic_after: float | None = None,
         **config: Any,
     ) -> None:
         self.directory = directory
+        self._command = (sys.executable, "-m", "egress_recorder.capture")
+        if panic_after is not None:
+            self._command = (sys.executable, "-c", PANIC, str(panic_after))
         directory.mkdir(parents=True, exist_ok=True)
         output = FileOutputConfig(filepath="a.mp4", destination=VolumeDestination(volume="v"))
         self.token = token or recorder_token(server, room, identity)
@@ -90,7 +106,7 @@ class CaptureProcess:
         with self.stderr_path.open("w") as stderr:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "egress_recorder.capture"),
+                    *self._command,
                     *("--commands-fd", str(commands_read), "--events-fd", str(events_write)),
                 ],
                 pass_fds=(commands_read, events_write),
@@ -130,13 +146,20 @@ class CaptureProcess:
         self.process.kill()
         self.process.wait()
 
-    def wait(self, kind: type[E], timeout: float = 20.0) -> E:
-        """Return the first event of this kind."""
+    def wait(
+        self,
+        kind: type[E],
+        timeout: float = 20.0,
+        *,
+        where: Callable[[E], bool] = lambda _: True,
+        after: int = 0,
+    ) -> E:
+        """Return the first event of this kind that `where` accepts, of those after the first `after` ones."""
         deadline = time.monotonic() + timeout
         with self._changed:
             while True:
-                for _, event in self.events:
-                    if isinstance(event, kind):
+                for _, event in self.events[after:]:
+                    if isinstance(event, kind) and where(event):
                         return event
                 if self.events and self.events[-1][1] is None:
                     message = f"ended before {kind.__name__}: {self.stderr_path.read_text()[-1500:]}"
@@ -144,6 +167,12 @@ class CaptureProcess:
                 if not self._changed.wait(max(0.0, deadline - time.monotonic())):
                     message = f"no {kind.__name__} within {timeout} s: {self.events[-3:]}"
                     raise TimeoutError(message)
+
+    def media_time(self, seconds: float, timeout: float = 40.0) -> None:
+        """Wait until so much more media is written."""
+        reports = [event for _, event in [*self.events] if isinstance(event, ipc.ProgressReport)]
+        goal = seconds + (reports[-1].progress.duration if reports else 0.0)
+        self.wait(ipc.ProgressReport, timeout, where=lambda report: report.progress.duration >= goal)
 
     def ended(self, timeout: float = 20.0) -> ipc.Ended:
         """Return the last event; the process is gone then, with the exit code that the event names."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
+OPUS_LOOKAHEAD = 0.0065
+"""Seconds by which Opus delays all sound (RFC 6716 §2); in no statistics, and libwebrtc does not take it out."""
 MAX_CORRECTION = 1.0
 """Seconds; a starved receiver can be further off, but then a late picture is better than a frozen one."""
 
@@ -59,7 +61,7 @@ class LipSync:
         if picture is None or sound is None:
             # Nothing to match (yet, or any more): keep what was last right, a jump back would be seen.
             return self._last_target
-        self._last_target = max(-MAX_CORRECTION, min(MAX_CORRECTION, sound - picture))
+        self._last_target = max(-MAX_CORRECTION, min(MAX_CORRECTION, sound + OPUS_LOOKAHEAD - picture))
         return self._last_target
 
     _last_target: float | None = None

@@ -59,6 +59,7 @@ class Pipeline:
         self._gate: Gate[EncodedPacket] = Gate()
         self._numbers = Numbers()
         self._frames = 0
+        self._recording = False
         self._written = 0.0
         self._end: float | None = None
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
@@ -123,7 +124,7 @@ class Pipeline:
     @property
     def recording(self) -> bool:
         """False while only black and silence are written."""
-        return self._timeline.recording
+        return self._recording
 
     @property
     def numbers(self) -> Numbers:
@@ -212,7 +213,8 @@ class Pipeline:
         return max(0.0, at - (self._timeline.origin or at))
 
     def _count(self) -> None:
-        lane = self._timeline.lane
+        # Read here, in the thread that changes the timeline; others see only the results.
+        lane, self._recording = self._timeline.lane, self._timeline.recording
         self._numbers = Numbers(
             duration=self._written,
             bytes_written=self._output.bytes_written,

@@ -5,6 +5,8 @@ botocore, boto3's core, is used alone: boto3 would add 13 MB of memory and nothi
 
 from __future__ import annotations
 
+import functools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -30,6 +32,15 @@ _CREDENTIAL_FILES = {
 }
 Credentials = tuple[str, str, str] | None
 """Access key, secret and session token (may be empty); None: the SDK's default chain."""
+
+_making = threading.Lock()
+"""A session makes one client at a time; clients themselves may be used by several threads."""
+
+
+@functools.cache
+def _shared_session() -> botocore.session.Session:
+    """Return the process's session: it keeps S3's model (10 MB), which each session of its own would load again."""
+    return botocore.session.get_session()
 
 
 class S3Connection:
@@ -72,16 +83,17 @@ class S3Connection:
             s3={"addressing_style": "path" if path_style(self._destination, self._endpoint) else "virtual"},
         )
         access_key, secret, session_token = credentials or (None, None, None)
-        # Any: botocore's stubs know no S3; boto3's do.
-        client: Any = botocore.session.get_session().create_client(
-            "s3",
-            region_name=self._destination.region or (DEFAULT_REGION if self._endpoint else None),
-            endpoint_url=self._endpoint or None,
-            aws_access_key_id=access_key,
-            aws_secret_access_key=secret,
-            aws_session_token=session_token or None,
-            config=config,
-        )
+        with _making:
+            # Any: botocore's stubs know no S3; boto3's do.
+            client: Any = _shared_session().create_client(
+                "s3",
+                region_name=self._destination.region or (DEFAULT_REGION if self._endpoint else None),
+                endpoint_url=self._endpoint or None,
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret,
+                aws_session_token=session_token or None,
+                config=config,
+            )
         return client  # type: ignore[no-any-return]
 
     def _credentials_directory(self, root: Path | None) -> Path | None:

@@ -162,8 +162,13 @@ class Supervisor:
         """Run parts until one ends in good order, the end is asked for, or the budget is spent."""
         settings, backoff = self._settings, self._settings.first_backoff
         budget = max(1, self._config.max_parts - self._config.part + 1)
-        if self._config.part > 1:
-            await self._within(self._adopted, settings.manifest_patience)
+        # A refused destination ends it before the room is joined. The wait is nearly free: meanwhile the capture
+        # process imports its libraries. A slow storage must not cost the beginning, so the wait is short.
+        await self._within(
+            self._adopted, settings.probe_head_start if self._config.part == 1 else settings.manifest_patience
+        )
+        if self._storage_error is not None:
+            return verdicts.of_error(self._storage_error)
         while True:
             assert self._child is not None
             child, self._child = self._child, None

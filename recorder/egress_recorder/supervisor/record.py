@@ -63,6 +63,9 @@ def record(
         child.discard()
         result = failure_result(error, egress_id=request.config.egress_id)
     left = _clean(scratch)
+    if request.directory is not None and not result.parts:
+        # The manifest of a recording that never began says nothing that the last line does not.
+        (request.directory / f"{request.config.egress_id}.json").unlink(missing_ok=True)
     stream = sys.stdout if result.exit_code == 0 else sys.stderr
     if terminal:
         sys.stderr.write(CLEAR_LINE)

@@ -29,6 +29,8 @@ class Settings:
     spawn: Spawn = spawn_capture
     finalize_command: Sequence[str] = FINALIZE_COMMAND
     probe_patience: float = 15.0
+    probe_head_start: float = 1.0
+    """How long part 1 waits for the first word of its destinations."""
     manifest_patience: float = 3.0
     """How long part 2 and later wait for the earlier parts' manifest; the child loads its libraries meanwhile."""
     first_backoff: float = 0.2

@@ -558,6 +558,29 @@ def test_a_part_that_has_only_just_gone_silent_is_waited_for(slow: dict[str, Any
     assert made.before == ()
 
 
+def test_a_waiting_recorder_that_falls_silent_for_a_minute_is_superseded() -> None:
+    fresh = recording(finalizer=True, status=status("Starting"))
+    word_ = said(Phase.STARTING, in_room=True)
+    silent = observed(job(), pod(), of=fresh, polled=word_, polled_part=1, silent_seconds=61.0)
+
+    assert kinds(decide(silent).before) == [DeleteJob, WriteSecret, CreateJob]
+    assert decide(replace(silent, silent_seconds=59.0)).before == ()
+    assert decide(replace(silent, pods=(pod(ready=True),))).before == ()
+
+
+def test_an_operator_killed_between_the_next_job_and_the_status_still_notes_the_lost_part() -> None:
+    old = status(parts=[{"part": 1, "output": 0, "filename": "standup/alice.mp4"}])
+    seen = observed(
+        job(1), job(2), ended_pod(1, code=137, end_reason="OOMKilled"), pod(2, started=False, ip=""),
+        of=recording(finalizer=True, status=old),
+    )  # fmt: skip
+    made = decide(seen)
+
+    assert made.status is not None
+    assert "OOMKilled" in made.status["parts"][0]["endReason"]
+    assert (made.status["part"], made.status["retryCount"]) == (2, 1)
+
+
 def test_a_superseded_part_that_comes_back_adds_its_file() -> None:
     old = status(part=2, jobName=job(2).name)
     seen = observed(

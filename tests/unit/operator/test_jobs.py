@@ -1,0 +1,229 @@
+"""What a recorder is given: its configuration, its Secret, and a pod under Pod Security *restricted*."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from egress_operator import facts, jobs, names
+from egress_operator.settings import Settings
+from egress_recorder.contract import DesiredState, RecorderConfig
+from support.operator_builders import ABSENT, UID, observed, recording, status
+
+pytestmark = pytest.mark.unit
+
+SETTINGS = Settings(recorder_image="recorder:1", termination_grace_seconds=77)
+
+
+def resolved(**spec: Any) -> tuple[Any, dict[str, Any]]:
+    one = recording(**spec)
+    document = facts.gather(observed(of=one, room=ABSENT))
+    document["roomId"] = "RM_1"
+    document["resolved"]["url"] = "ws://livekit"
+    jobs.resolve_names(one, document)
+    return one, document
+
+
+def config_of(part: int = 1, **spec: Any) -> RecorderConfig:
+    one, document = resolved(**spec)
+    return jobs.recorder_config(one, document, part=part)
+
+
+def job_of(**spec: Any) -> dict[str, Any]:
+    return jobs.job_manifest(recording(**spec), SETTINGS, part=1)
+
+
+def container_of(**spec: Any) -> dict[str, Any]:
+    container: dict[str, Any] = job_of(**spec)["spec"]["template"]["spec"]["containers"][0]
+    return container
+
+
+def test_names_are_resolved_once_and_later_parts_find_them() -> None:
+    one, document = resolved(
+        fileOutputs=[{"filepath": "{room_name}/{time}-{room_id}", "pvc": {"claimName": "c"}}]
+    )
+    assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
+    document["roomId"] = "RM_2"
+    jobs.resolve_names(one, document)
+
+    assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
+
+
+def test_a_participants_configuration_carries_the_whole_spec() -> None:
+    config = config_of(
+        screenShare=True,
+        joinTimeout="2m",
+        rejoinTimeout="30s",
+        advanced={"width": 640, "framerate": 15},
+        limits={"maxDuration": "1h", "maxSize": "1Gi", "maxParts": 5},
+    )
+
+    assert config.source.model_dump() == {"kind": "participant", "identity": "alice", "screen_share": True}
+    assert (config.join_timeout, config.rejoin_timeout, config.max_parts) == (120.0, 30.0, 5)
+    assert (config.limits.max_duration, config.limits.max_size) == (3600.0, 2**30)
+    assert (config.encoding.width, config.encoding.height, config.encoding.framerate) == (640, 720, 15)
+
+
+def test_a_track_composite_waits_thirty_seconds_unless_told_otherwise() -> None:
+    kind = names.TRACK_COMPOSITE_KIND
+
+    assert config_of(kind=kind).track_timeout == 30.0
+    assert config_of(kind=kind, trackTimeout="5m").track_timeout == 300.0
+
+
+def test_destinations_name_the_mounted_directories() -> None:
+    outputs = [
+        {"s3": {"bucket": "a", "credentialsSecretRef": {"name": "one"}}},
+        {"s3": {"bucket": "b"}},
+        {"s3": {"bucket": "c", "credentialsSecretRef": {"name": "two"}}},
+        {"s3": {"bucket": "d", "credentialsSecretRef": {"name": "one"}}},
+        {"pvc": {"claimName": "disk"}},
+    ]
+    destinations = [output.destination for output in config_of(fileOutputs=outputs).outputs]
+    pod = job_of(fileOutputs=outputs)["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+
+    assert [getattr(one, "credentials", None) for one in destinations] == ["0", "", "1", "0", None]
+    assert volumes[mounts["/etc/egress/credentials/0"]]["secret"]["secretName"] == "one"
+    assert volumes[mounts["/etc/egress/credentials/1"]]["secret"]["secretName"] == "two"
+    assert volumes[mounts["/mnt/egress/0"]]["persistentVolumeClaim"] == {"claimName": "disk"}
+
+
+def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
+    entry = {
+        "part": 1,
+        "output": 0,
+        "filename": "a.mp4",
+        "duration": "1m2.5s",
+        "size": 7,
+        "endReason": "Killed",
+    }
+    gap = {"startedAt": "2026-11-22T09:05:00Z", "duration": "3s", "reason": "crash"}
+    one = recording(status=status(parts=[entry], gaps=[gap]))
+    config = jobs.recorder_config(one, facts.gather(observed(of=one)), part=2)
+
+    assert config.part == 2
+    assert [(part.part, part.duration, part.size) for part in config.prior.parts] == [(1, 62.5, 7)]
+    assert [gap.duration for gap in config.prior.gaps] == [3.0]
+    assert config.prior.started_at is not None
+
+
+def test_the_secret_holds_the_contracts_files_and_dies_with_the_recording() -> None:
+    one, document = resolved()
+    config = jobs.recorder_config(one, document, part=1)
+    secret = jobs.secret_manifest(one, config, token="t", control_token="c")
+
+    assert set(secret["stringData"]) == {"config.json", "token", "control-token", "desired-state.json"}
+    assert RecorderConfig.parse(secret["stringData"]["config.json"]) == config
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == UID
+    assert secret["stringData"]["config.json"] != "t"
+    stop = DesiredState.parse(jobs.stop_patch(4)["stringData"]["desired-state.json"])
+    assert (stop.generation, stop.desired_state) == (4, "Stopped")
+
+
+def test_the_pod_is_restricted_and_without_a_kubernetes_token() -> None:
+    pod = job_of()["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert not any("hostPath" in volume for volume in pod["volumes"])
+    assert pod["terminationGracePeriodSeconds"] == 77
+
+
+def test_the_job_never_restarts_anything_by_itself() -> None:
+    spec = job_of()["spec"]
+
+    assert spec["backoffLimit"] == 0
+    assert spec["template"]["spec"]["restartPolicy"] == "Never"
+    assert "ttlSecondsAfterFinished" not in spec
+    assert "podFailurePolicy" not in spec
+
+
+def test_only_two_ends_together_make_a_deadline() -> None:
+    assert "activeDeadlineSeconds" not in job_of(joinTimeout="1m")["spec"]
+    assert "activeDeadlineSeconds" not in job_of(limits={"maxDuration": "1h"})["spec"]
+    both = job_of(joinTimeout="1m", rejoinTimeout="30s", limits={"maxDuration": "1h"})
+
+    assert both["spec"]["activeDeadlineSeconds"] == 60 + 30 + 3600 + 600
+
+
+def test_names_are_deterministic_and_short_enough_for_labels() -> None:
+    long = names.job_name("a" * 253, UID, 20)
+
+    assert long == names.job_name("a" * 253, UID, 20)
+    assert len(long) <= 63
+    assert names.job_name("a.b", UID, 1).startswith("a-b-0a1b2c3d-1")
+    assert names.egress_id(UID) == names.egress_id(UID)
+    assert len(names.egress_id(UID)) == 15
+
+
+@pytest.mark.parametrize(
+    ("spec", "cpu", "memory"),
+    [
+        ({}, "600m", "384Mi"),
+        ({"preset": "H264_720P_60"}, "1100m", "512Mi"),
+        ({"preset": "PORTRAIT_H264_1080P_30"}, "1200m", "512Mi"),
+        ({"preset": "H264_1080P_60"}, "2200m", "768Mi"),
+        ({"advanced": {"width": 640, "height": 360}}, "600m", "384Mi"),
+        ({"advanced": {"width": 4096, "height": 2160, "framerate": 60}}, "2200m", "768Mi"),
+    ],
+)
+def test_requests_follow_the_pixel_rate(spec: dict[str, Any], cpu: str, memory: str) -> None:
+    resources = container_of(**spec)["resources"]
+
+    assert resources["requests"] == {"cpu": cpu, "memory": memory}
+    assert "cpu" not in resources["limits"]
+
+
+@pytest.mark.parametrize(
+    ("given", "requests", "limits"),
+    [
+        ({"requests": {"memory": "1Gi"}}, {"cpu": "600m", "memory": "1Gi"}, {"memory": str(2 * 2**30)}),
+        (
+            {"limits": {"cpu": "500m"}},
+            {"cpu": "500m", "memory": "384Mi"},
+            {"cpu": "500m", "memory": str(768 * 2**20)},
+        ),
+        ({"limits": {"memory": "256Mi"}}, {"cpu": "600m", "memory": "256Mi"}, {"memory": "256Mi"}),
+        (
+            {"requests": {"cpu": 1}, "limits": {"cpu": 2}},
+            {"cpu": "1", "memory": "384Mi"},
+            {"cpu": "2", "memory": str(768 * 2**20)},
+        ),
+    ],
+)
+def test_the_template_overrides_resources_by_name(
+    given: dict[str, Any], requests: dict[str, str], limits: dict[str, str]
+) -> None:
+    resources = container_of(template={"resources": given})["resources"]
+
+    assert resources["requests"] == requests
+    assert resources["limits"] == limits
+
+
+def test_the_template_places_the_pod() -> None:
+    template = {
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 5}],
+        "serviceAccountName": "recorder",
+    }
+    pod = job_of(template=template)["spec"]["template"]["spec"]
+
+    assert pod["nodeSelector"] == {"disk": "ssd"}
+    assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists", "tolerationSeconds": 5}]
+    assert pod["serviceAccountName"] == "recorder"
+
+
+def test_no_secret_stands_in_a_job() -> None:
+    text = json.dumps(job_of(fileOutputs=[{"s3": {"bucket": "b", "credentialsSecretRef": {"name": "keys"}}}]))
+
+    assert "secretKeyRef" not in text
+    assert "token" not in text.lower().replace("automountserviceaccounttoken", "")

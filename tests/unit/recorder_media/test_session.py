@@ -1,0 +1,199 @@
+"""The session with a source of its own making: what it tells, and when and as what it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from egress_recorder import ipc
+from egress_recorder.contract import (
+    Encoding,
+    EndReason,
+    ExitCode,
+    FileOutputConfig,
+    ParticipantSource,
+    Phase,
+    RecorderConfig,
+    VolumeDestination,
+)
+from egress_recorder.errors import AuthorizationError, UnreachableError
+from egress_recorder.media.values import Picture
+from egress_recorder.session import Session
+from egress_recorder.sources.base import RoomEnd
+
+pytestmark = pytest.mark.unit
+GREY = Picture(bytes([128]) * (64 * 36 * 3 // 2), 64, 36)
+
+
+class ScriptedSource:
+    """Runs a script instead of a room."""
+
+    def __init__(self, script: Callable[[], Awaitable[RoomEnd | None]]) -> None:
+        self._script = script
+        self._left = asyncio.Event()
+
+    async def run(self) -> RoomEnd:
+        end = await self._script()
+        if end is None:
+            await self._left.wait()
+            return RoomEnd.LEFT
+        return end
+
+    async def leave(self) -> None:
+        self._left.set()
+
+    def renew(self, token: str) -> None:
+        raise NotImplementedError
+
+    def missing(self) -> str:
+        return "participant alice"
+
+
+def request(directory: Path, *, continuing: bool = False, **config: Any) -> ipc.CaptureRequest:
+    return ipc.CaptureRequest(
+        config=RecorderConfig(
+            egress_id="EG_x",
+            url="ws://127.0.0.1",
+            room_name="r",
+            source=ParticipantSource(identity="alice"),
+            encoding=Encoding(width=64, height=36, video_bitrate=100),
+            outputs=(FileOutputConfig(filepath="a.mp4", destination=VolumeDestination(volume="v")),),
+            requested_at=datetime.now(UTC),
+            **config,
+        ),
+        token="t",
+        part=1,
+        directory=str(directory),
+        continuing=continuing,
+    )
+
+
+async def run(
+    wanted: ipc.CaptureRequest, script: Callable[[Session], Awaitable[RoomEnd | None]]
+) -> tuple[ipc.Ended, list[Any]]:
+    events: list[Any] = []
+    session = Session(wanted, events.append)
+    session.start_media()
+    ended = await asyncio.wait_for(session.run(ScriptedSource(lambda: script(session))), 20)
+    return ended, events
+
+
+def publish(session: Session, seconds: float = 1.0) -> float:
+    """Deliver a second of pictures that were captured just now; return when the last one was."""
+    now = time.monotonic()
+    session.joined("RM_x")
+    session.present(now)
+    session.pipeline.opened("v", "video", now - seconds)
+    for number in range(11):
+        session.pipeline.picture("v", GREY, now - seconds + number * seconds / 10)
+    return now
+
+
+async def until_started(session: Session) -> None:
+    while session.pipeline.origin is None:  # noqa: ASYNC110 - the media thread knows no event loop
+        await asyncio.sleep(0.005)
+
+
+async def test_a_stop_completes_a_file_that_has_media(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        publish(session)
+        await until_started(session)
+        session.stop(EndReason.STOP_REQUESTED)
+        session.stop(EndReason.INTERRUPTED)  # changes nothing
+
+    ended, events = await run(request(tmp_path), script)
+    assert (ended.phase, ended.reason, ended.exit_code) == (Phase.COMPLETE, EndReason.STOP_REQUESTED, 0)
+    assert ended.filename
+    assert (tmp_path / ended.filename).stat().st_size == ended.progress.bytes_written
+    assert ended.started_at is not None
+    assert ended.ended_at is not None
+    assert (ended.ended_at - ended.started_at).total_seconds() == pytest.approx(1.0, abs=0.3)
+    assert [type(event) for event in events[:2]] == [ipc.Joined, ipc.Started]
+
+
+@pytest.mark.parametrize(
+    ("continuing", "phase", "code"), [(False, Phase.ABORTED, 412), (True, Phase.COMPLETE, 0)]
+)
+async def test_a_room_that_closes_before_any_media(
+    tmp_path: Path, continuing: bool, phase: Phase, code: int
+) -> None:
+    async def script(session: Session) -> RoomEnd:
+        session.present(time.monotonic())
+        return RoomEnd.CLOSED
+
+    ended, _ = await run(request(tmp_path, continuing=continuing), script)
+    assert (ended.phase, ended.error_code, ended.filename) == (phase, code, "")
+
+
+@pytest.mark.parametrize(
+    ("end", "phase", "code"),
+    [
+        (RoomEnd.CLOSED, Phase.COMPLETE, ExitCode.FINISHED),
+        (RoomEnd.SUPERSEDED, Phase.INTERRUPTED, ExitCode.INTERRUPTED),
+        (RoomEnd.LOST, Phase.INTERRUPTED, ExitCode.INTERRUPTED),
+    ],
+)
+async def test_however_the_room_ends_the_media_is_kept(
+    tmp_path: Path, end: RoomEnd, phase: Phase, code: ExitCode
+) -> None:
+    async def script(session: Session) -> RoomEnd:
+        publish(session)
+        await until_started(session)
+        return end
+
+    ended, _ = await run(request(tmp_path), script)
+    assert (ended.phase, ended.exit_code) == (phase, code)
+    assert (tmp_path / ended.filename).exists()
+
+
+async def test_a_lost_connection_without_media_is_unreachable(tmp_path: Path) -> None:
+    async def script(session: Session) -> RoomEnd:
+        return RoomEnd.LOST
+
+    ended, _ = await run(request(tmp_path), script)
+    assert (ended.phase, ended.exit_code) == (Phase.INTERRUPTED, ExitCode.UNREACHABLE)
+
+
+@pytest.mark.parametrize(
+    ("error", "phase", "code"),
+    [
+        (AuthorizationError("no"), Phase.FAILED, ExitCode.AUTHORIZATION),
+        (UnreachableError("no"), Phase.INTERRUPTED, ExitCode.UNREACHABLE),
+        (RuntimeError("secret eyJhbGciOiJIUzI1NiJ9.eyJ.x"), Phase.INTERRUPTED, ExitCode.SOFTWARE),
+    ],
+)
+async def test_an_error_of_the_source_ends_the_session_with_its_code(
+    tmp_path: Path, error: Exception, phase: Phase, code: ExitCode
+) -> None:
+    async def script(session: Session) -> None:
+        raise error
+
+    ended, _ = await run(request(tmp_path), script)
+    assert (ended.phase, ended.exit_code, ended.filename) == (phase, code, "")
+    assert "eyJ" not in ended.error
+
+
+async def test_the_file_ends_at_the_departure_however_long_a_return_was_awaited(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        now = publish(session)
+        await until_started(session)
+        session.absent(now, certain=True)
+
+    ended, _ = await run(request(tmp_path, rejoin_timeout=0.6), script)
+    assert (ended.phase, ended.reason) == (Phase.COMPLETE, EndReason.SOURCE_CLOSED)
+    assert ended.progress.duration == pytest.approx(1.0, abs=0.1)
+
+
+async def test_who_never_comes_is_named(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        session.joined("RM_x")
+
+    ended, _ = await run(request(tmp_path, join_timeout=0.05), script)
+    assert (ended.phase, ended.error_code) == (Phase.FAILED, 404)
+    assert ended.error == "participant alice did not join room r within 0.05 s (joinTimeout)"
