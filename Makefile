@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-operator bench-start crds up clean
+.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-operator bench-start crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -56,6 +56,12 @@ verify: $(VENV)/.synced  ## format, lint, types, import rules, manifests, docs
 	$(RUN)/python -m egress_operator.crds --check crds
 	$(RUN)/python docs/generate_reference.py --check
 	$(RUN)/pytest --quiet tests/docs
+
+images: $(VENV)/.synced  ## build the operator's and the recorder's container image, print their sizes
+	@$(RUN)/python -m devstack.e2e --images
+
+e2e: $(VENV)/.synced  ## record on a real kind cluster (made where there is none); `python -m devstack.e2e --down` ends it
+	@$(RUN)/python -m devstack.e2e $(PYTEST_ARGS)
 
 format: $(VENV)/.synced  ## format the code
 	$(RUN)/ruff format .

@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+import common  # noqa: F401 - puts the repository on the path, so that devstack is found
 import psutil
 from aiohttp import web
 from livekit import api as livekit_api

@@ -104,7 +104,6 @@ def test_kubectl_delete_while_recording_finishes_the_file_before_the_object_goes
     [report] = recording.reports([filename], tmp_path)
     print(report.summary())
     assert_good(report, seconds=5)
-    left = deploy.get("egress,jobs,secrets", "--namespace", kind_scene.namespace)["items"]
-    assert left == []
+    assert kind_scene.left() == []
     assert kind_scene.operator_errors() == []
     assert kind_scene.operator_restarts() == 0

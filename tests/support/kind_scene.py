@@ -133,6 +133,15 @@ class KindScene:
         found = deploy.cluster.docker("exec", node, "find", self.volume, "-name", "*.mp4")
         return sorted(line.removeprefix(f"{self.volume}/") for line in found.splitlines())
 
+    def left(self) -> list[str]:
+        """What of recordings is still in the namespace; the garbage collector gets half a minute."""
+        deadline = time.monotonic() + 30
+        while True:
+            items = deploy.get("egress,jobs,pods,secrets", "--namespace", self.namespace)["items"]
+            if not items or time.monotonic() > deadline:
+                return [f"{item['kind']}/{item['metadata']['name']}" for item in items]
+            time.sleep(0.5)
+
     def operator_errors(self) -> list[str]:
         """Lines of level error in the log of the operator, since it started."""
         text = kubectl(
