@@ -45,6 +45,15 @@ _GROUPS = {
 }
 
 
+_CLOSED_MEANWHILE = (
+    http.client.RemoteDisconnected,
+    ssl.SSLEOFError,
+    BrokenPipeError,
+    ConnectionResetError,
+)
+"""What a kept connection says when the server has closed it (a restarted one) before it read the request."""
+
+
 class ApiError(Exception):
     """The API server answered with an error; ``status`` is HTTP's, ``reason`` Kubernetes' (NotFound, Conflict …)."""
 
@@ -118,7 +127,7 @@ class KubeApi:
                 connection.close()
                 self._local.connection = None
                 # A request that was sent may have been executed: only reading is repeated blindly.
-                if fresh or not (method == "GET" or isinstance(error, http.client.RemoteDisconnected)):
+                if fresh or not (method == "GET" or isinstance(error, _CLOSED_MEANWHILE)):
                     raise ApiUnavailableError(f"{self.server} does not answer: {error}") from error
                 continue
             return _answer(response.status, text)

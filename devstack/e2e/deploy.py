@@ -25,7 +25,7 @@ _ROLLOUT = "120s"
 def kubectl(*arguments: str, stdin: str | None = None, timeout: float = 150) -> str:
     """Run kubectl on the cluster. Raises E2EError. Seconds."""
     tool = build.ensure("kubectl")["kubectl"]
-    return run(tool, "--kubeconfig", cluster.kubeconfig(), *arguments, stdin=stdin, timeout=timeout)
+    return run(tool, *arguments, stdin=stdin, env=cluster.environment(), timeout=timeout)
 
 
 def apply(*documents: manifests.Document) -> None:
@@ -81,11 +81,9 @@ def _connection() -> None:
     for where in (manifests.LIVEKIT_NAMESPACE, manifests.OPERATOR_NAMESPACE):
         apply(manifests.namespace(where))
     api_key, api_secret = f"API{secrets.token_hex(6)}", secrets.token_hex(24)
-    found = kubectl(
-        "get", "secret", "--namespace", manifests.LIVEKIT_NAMESPACE, "--ignore-not-found", "-o", "json",
-        "--field-selector", f"metadata.name={manifests.CONNECTION_SECRET}",
-    )  # fmt: skip
-    for item in json.loads(found)["items"]:
+    name = f"metadata.name={manifests.CONNECTION_SECRET}"
+    found = get("secrets", "--namespace", manifests.LIVEKIT_NAMESPACE, "--field-selector", name)
+    for item in found["items"]:
         api_key, api_secret = (
             base64.b64decode(item["data"][name]).decode()
             for name in ("LIVEKIT_API_KEY", "LIVEKIT_API_SECRET")

@@ -58,6 +58,8 @@ class Watch:
             standalone=True,
             clusterwide=not namespaces,
             namespaces=namespaces,
+            # Given, because kopf would ask for the user's name, and a container's user has none.
+            identity="egress-operator",
             ready_flag=ready,
             stop_flag=stop,
         )

@@ -68,7 +68,8 @@ def test_a_deleted_pod_leaves_a_finished_part_and_the_recording_goes_on_in_a_sec
         time.sleep(6)
         deploy.kubectl("delete", "pod", "--namespace", kind_scene.namespace, first_pod, "--wait=false")
         recording.until(lambda s: s.get("podName") not in {None, "", first_pod}, "second pod")
-        recording.wait("condition=Recording")
+        # Between two parts it stays Active: Ending would be read as the end of the recording.
+        assert recording.wait("condition=Recording")["phase"] == "Active"
         time.sleep(6)
         recording.stop()
         status = recording.wait("condition=Finished")

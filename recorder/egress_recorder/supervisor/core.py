@@ -103,7 +103,14 @@ class Supervisor:
                 except RecorderError as error:
                     verdict = verdicts.of_error(error)
                 self._ending.set()
-                self._board.update(phase=Phase.ENDING, recording=False, in_room=False, message="uploading")
+                # The details already now: the operator tells an interruption, which the next part follows, by them.
+                self._board.update(
+                    phase=Phase.ENDING,
+                    recording=False,
+                    in_room=False,
+                    message="uploading",
+                    details=verdict.details,
+                )
                 writer = await destinations
                 failures = await self._delivery.finished()
                 if self._storage_error is not None:
@@ -204,7 +211,8 @@ class Supervisor:
         self._end_reason = reason
         self._ending.set()
         if self._board.status.phase is Phase.ACTIVE:
-            self._board.update(phase=Phase.ENDING, recording=False, message=reason.value)
+            details = f"End reason: {reason.value}"
+            self._board.update(phase=Phase.ENDING, recording=False, message=reason.value, details=details)
         self._runner.stop(reason, within=within)
 
     def _without_capture(self) -> Verdict:

@@ -222,6 +222,22 @@ async def test_a_stop_after_sigterm_makes_the_end_final(bench: Bench) -> None:
     assert (result.phase, result.exit_code) == ("Complete", 0)
 
 
+async def test_every_word_about_an_interruption_says_that_it_is_one(bench: Bench) -> None:
+    supervisor = bench.supervisor({"media": 10, "then": "wait"})
+    running = asyncio.create_task(supervisor.run())
+    await until_recording(bench)
+    supervisor.interrupt()
+    words = []
+    while not running.done():
+        status = await bench.board.after(bench.board.status.sequence - 1, 1)
+        words.append((status.phase.value, status.details))
+        await bench.board.after(status.sequence, 0.2)
+    ending = [details for phase, details in words if phase in {"Ending", "Interrupted"}]
+    assert ending
+    # The operator reads an Ending without that detail as the end of the recording, and no later part takes it back.
+    assert set(ending) == {"End reason: Interrupted"}
+
+
 async def test_a_stop_before_the_capture_began_is_obeyed(bench: Bench) -> None:
     supervisor = bench.supervisor({"then": "wait"})
     supervisor.stop()
