@@ -8,6 +8,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from devstack import guard
@@ -16,6 +17,7 @@ from devstack.podrunner import scheduling
 from devstack.podrunner.host import NODE, Host
 from devstack.podrunner.informer import Informer
 from devstack.podrunner.nodes import create_node, set_node_ready
+from devstack.podrunner.podstatus import timestamp
 from devstack.podrunner.scheduling import Placement
 from devstack.podrunner.worker import PodWorker
 from devstack.process import wait_for
@@ -122,7 +124,8 @@ class PodRunner:
 
     def _mark_not_ready(self, pod: Object) -> None:
         with contextlib.suppress(Exception):
-            self._host.patch_status(pod, {"conditions": [{"type": "Ready", "status": "False"}]})
+            lost = {"type": "Ready", "status": "False", "lastTransitionTime": timestamp(datetime.now(UTC))}
+            self._host.patch_status(pod, {"conditions": [lost]})
 
     # -- pods, for tests --
 

@@ -11,7 +11,7 @@ from devstack.e2e import images, manifests
 
 pytestmark = pytest.mark.unit
 
-SECRET = "a-secret-of-forty-characters-for-livekit"  # noqa: S105 - that is the point
+SECRET = "a-secret-of-forty-characters-for-livekit"
 
 
 def pods() -> list[dict[str, Any]]:
