@@ -38,14 +38,17 @@ class Memory:
     """Memory of a process tree in MB (10^6 bytes)."""
 
     rss_mb: float = 0.0
-    """Resident, summed: pages that are shared count in each process."""
+    """Resident pages of the tree, each counted once, as a container's account does: all anonymous pages, and of a file
+    that several processes map what the largest of them holds."""
+    summed_rss_mb: float = 0.0
+    """RSS of the processes added up: pages of a library that both map count twice."""
     pss_mb: float = 0.0
-    """Proportional: a shared page counts once in all, as in a container's account."""
+    """Proportional: a page that strangers share (the publisher runs the same Python) counts only in part."""
     each_rss_mb: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         each = " + ".join(f"{value:.0f}" for value in self.each_rss_mb)
-        return f"RSS {self.rss_mb:.0f} MB ({each}), PSS {self.pss_mb:.0f} MB"
+        return f"RSS {self.rss_mb:.0f} MB (summed {each} = {self.summed_rss_mb:.0f}, PSS {self.pss_mb:.0f})"
 
 
 @dataclass
@@ -122,14 +125,19 @@ class MeasuredProcess:
 
     def memory(self) -> Memory:
         """Return the memory of the tree now."""
-        rss: list[float] = []
-        pss = 0.0
+        each: list[float] = []
+        anonymous, proportional = 0.0, 0.0
+        files: dict[str, float] = {}
         for process in self._tree():
             with contextlib.suppress(psutil.Error):
-                full = process.memory_full_info()
-                rss.append(full.rss / 1e6)
-                pss += full.pss / 1e6
-        return Memory(sum(rss), pss, tuple(rss))
+                maps = process.memory_maps(grouped=True)
+                each.append(sum(mapping.rss for mapping in maps) / 1e6)
+                anonymous += sum(mapping.anonymous for mapping in maps) / 1e6
+                proportional += sum(mapping.pss for mapping in maps) / 1e6
+                for mapping in maps:
+                    pages = (mapping.rss - mapping.anonymous) / 1e6
+                    files[mapping.path] = max(files.get(mapping.path, 0.0), pages)
+        return Memory(anonymous + sum(files.values()), sum(each), proportional, tuple(each))
 
     def log_tail(self) -> str:
         """Return the end of the log."""
