@@ -33,9 +33,12 @@ class Sample:
     rss_mb: float
 
 
+MIB = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory of a process tree in MB (10^6 bytes)."""
+    """Memory of a process tree in MiB, which the measured baselines call MB (VmRSS / 1024)."""
 
     rss_mb: float = 0.0
     """Resident pages of the tree, each counted once, as a container's account does: all anonymous pages, and of a file
@@ -131,11 +134,11 @@ class MeasuredProcess:
         for process in self._tree():
             with contextlib.suppress(psutil.Error):
                 maps = process.memory_maps(grouped=True)
-                each.append(sum(mapping.rss for mapping in maps) / 1e6)
-                anonymous += sum(mapping.anonymous for mapping in maps) / 1e6
-                proportional += sum(mapping.pss for mapping in maps) / 1e6
+                each.append(sum(mapping.rss for mapping in maps) / MIB)
+                anonymous += sum(mapping.anonymous for mapping in maps) / MIB
+                proportional += sum(mapping.pss for mapping in maps) / MIB
                 for mapping in maps:
-                    pages = (mapping.rss - mapping.anonymous) / 1e6
+                    pages = (mapping.rss - mapping.anonymous) / MIB
                     files[mapping.path] = max(files.get(mapping.path, 0.0), pages)
         return Memory(anonymous + sum(files.values()), sum(each), proportional, tuple(each))
 
@@ -160,4 +163,4 @@ class MeasuredProcess:
                     cpu += times.user + times.system + times.children_user + times.children_system
                     rss += process.memory_info().rss
             if rss and (not self.samples or cpu >= self.samples[-1].cpu):
-                self.samples.append(Sample(time.time(), cpu, rss / 1e6))
+                self.samples.append(Sample(time.time(), cpu, rss / MIB))

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """A recorder without media: serves the contract's HTTP, obeys the desired state, leaves a termination message.
 
 What it does is written into the recording's identity as `key=value` pairs separated by `,`:
