@@ -12,8 +12,8 @@ What is compared, per codec (VP8 and H264), at 720p30 and the preset H264_720P_3
 - PSNR-Y of both files against the pictures before the publisher's encoder, each picture paired with its source by number. The
   publisher's encoder takes its share before: "as received" is the tapped stream itself, hardly exceeded by any recorder.
 
-Figures are the worse codec's: ratio = recorder CPU / GStreamer CPU. rss_mb = resident memory of all processes of the recorder,
-each page counted once (as a pod's account does), at the end of the longest recording; the plain sum and PSS are beside it.
+Figures are the worse codec's: ratio = recorder CPU / GStreamer CPU. rss_mb = RSS of all processes of the recorder,
+summed, at the end of the longest recording; the figure with shared pages counted once, and PSS, are printed beside it.
 Targets: ratio at most 0.7 at a PSNR not more than 1.5 dB below GStreamer's; RSS at most 180 MB after 10 minutes (--soak).
 """
 
@@ -127,7 +127,7 @@ def soak(server: LiveKitServer, directory: Path, seconds: float) -> float:
     begin = process.started_at
     for minute in range(1, int(seconds / 60) + 1):
         nearest = min(process.samples, key=lambda sample: abs(sample.at - begin - 60 * minute))
-        print(f"soak: minute {minute}: RSS {nearest.rss_mb:.0f} MB (summed)")
+        print(f"soak: minute {minute}: RSS {nearest.rss_mb:.0f} MB")
     print(f"soak: after {seconds:.0f} s {memory}, file {path.stat().st_size / 1e6:.0f} MB")
     return memory.rss_mb
 

@@ -41,17 +41,18 @@ class Memory:
     """Memory of a process tree in MiB, which the measured baselines call MB (VmRSS / 1024)."""
 
     rss_mb: float = 0.0
-    """Resident pages of the tree, each counted once, as a container's account does: all anonymous pages, and of a file
-    that several processes map what the largest of them holds."""
-    summed_rss_mb: float = 0.0
-    """RSS of the processes added up: pages of a library that both map count twice."""
+    """RSS of the processes added up: what the limit is held against."""
+    once_mb: float = 0.0
+    """The same with a page that several processes map counted once, as a container's account does."""
     pss_mb: float = 0.0
     """Proportional: a page that strangers share (the publisher runs the same Python) counts only in part."""
     each_rss_mb: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         each = " + ".join(f"{value:.0f}" for value in self.each_rss_mb)
-        return f"RSS {self.rss_mb:.0f} MB (summed {each} = {self.summed_rss_mb:.0f}, PSS {self.pss_mb:.0f})"
+        return (
+            f"RSS {self.rss_mb:.0f} MB ({each}; shared pages once {self.once_mb:.0f}, PSS {self.pss_mb:.0f})"
+        )
 
 
 @dataclass
@@ -140,7 +141,7 @@ class MeasuredProcess:
                 for mapping in maps:
                     pages = (mapping.rss - mapping.anonymous) / MIB
                     files[mapping.path] = max(files.get(mapping.path, 0.0), pages)
-        return Memory(anonymous + sum(files.values()), sum(each), proportional, tuple(each))
+        return Memory(sum(each), anonymous + sum(files.values()), proportional, tuple(each))
 
     def log_tail(self) -> str:
         """Return the end of the log."""
