@@ -28,6 +28,7 @@ from egress_recorder.contract import (
     Progress,
     RecorderStatus,
     Track,
+    wire_form,
 )
 
 KILLED = EndReason.KILLED.value
@@ -63,7 +64,7 @@ def _resolved(spec: Spec, requested_at: datetime) -> Document:
     resolved: Document = {
         # The creation time, not "now": an operator that is killed before this is written names the files alike.
         "requestedAt": format_time(requested_at),
-        "encoding": encoding_of(spec).to_dict(),
+        "encoding": wire_form(encoding_of(spec)),
     }
     if spec.advanced is None:
         resolved["preset"] = spec.preset or DEFAULT_PRESET
@@ -199,7 +200,7 @@ def _part(part: Part) -> Document:
 
 
 def _track(track: Track) -> Document:
-    return _without_empty(track.to_dict())
+    return _without_empty(wire_form(track))
 
 
 def _without_empty(document: Document) -> Document:

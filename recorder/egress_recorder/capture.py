@@ -19,9 +19,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from egress_recorder import ipc
-from egress_recorder.contract import EndReason, ExitCode, Phase
 from egress_recorder.errors import RecorderError
 from egress_recorder.redact import configure_logging, redact, remember
+from egress_recorder.vocabulary import EndReason, ExitCode, Phase
 
 MAX_LINE = 1 << 20
 """Bytes of one command; a request is a few KB."""
@@ -85,7 +85,7 @@ async def _run(commands_fd: int, events_fd: int) -> int:
     line = await commands.readline()
     if not line:
         return ExitCode.INTERRUPTED
-    request = ipc.CaptureRequest.model_validate_json(line)
+    request = ipc.parse_request(line)
     remember(request.token)
     ended = await _capture(request, commands, events)
     events.emit(ended)
@@ -107,9 +107,9 @@ async def _capture(
         _watch_panic(session.refused)
         session.start_media()
         source = LiveKitSource(
-            url=request.config.url,
+            url=request.url,
             token=request.token,
-            selection=selection_for(request.config.source),
+            selection=selection_for(request.source),
             partial=request.continuing,
             sink=session.pipeline,
             listener=session,
@@ -175,7 +175,7 @@ class EventWriter(asyncio.Protocol):
         """Nobody reads any more; the command pipe ends as well and stops the capture."""
         self._closed = True
 
-    def emit(self, event: ipc._Message) -> None:
+    def emit(self, event: ipc.Message) -> None:
         """Write one event."""
         if self._closed or self._transport is None:
             return

@@ -1,4 +1,4 @@
-"""The one file that operator and recorder share: configuration, status, result, manifest, exit codes, names.
+"""What operator and recorder share: configuration, status, result, manifest, exit codes, names.
 
 Everything here is a value: no I/O, no clock, no environment. The operator writes `RecorderConfig` into the
 recording's Secret and reads `RecorderStatus` (HTTP) and `RecorderResult` (termination message); the recorder does
@@ -11,14 +11,42 @@ bitrates are kbit/s. Status names are LiveKit's `EgressStatus` without the prefi
 
 from __future__ import annotations
 
-import enum
 import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from egress_recorder.vocabulary import (
+    Encoding,
+    EndReason,
+    ErrorCode,
+    ExitCode,
+    Limits,
+    ParticipantSource,
+    Phase,
+    Progress,
+    Track,
+    TrackCompositeSource,
+    camel_case,
+    wire_form,
+)
+
+__all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
+    "EndReason",
+    "Encoding",
+    "ErrorCode",
+    "ExitCode",
+    "Limits",
+    "ParticipantSource",
+    "Phase",
+    "Progress",
+    "Track",
+    "TrackCompositeSource",
+    "wire_form",
+]
 
 CONTRACT_VERSION = 1
 SUPPORTED_VERSIONS = frozenset({CONTRACT_VERSION, CONTRACT_VERSION - 1} - {0})
@@ -40,74 +68,6 @@ class ContractError(ValueError):
     """A document of the other side cannot be understood; the message names the field and the way out."""
 
 
-class ExitCode(enum.IntEnum):
-    """Exit codes of the recorder (sysexits.h); the operator decides by them whether a next part follows."""
-
-    FINISHED = 0
-    """Complete, LimitReached or Aborted: the recording is over and its own record says how."""
-    USAGE = 64
-    DATA = 65
-    """The request cannot be fulfilled as it is (track unknown or of the wrong kind): Failed, no next part."""
-    UNREACHABLE = 69
-    """LiveKit or the storage does not answer: again, within the budget."""
-    SOFTWARE = 70
-    """A fault of the recorder itself: next part within `maxParts`."""
-    INTERRUPTED = 75
-    """SIGTERM without a stop request, or superseded: the part is finalised and uploaded, a next part follows."""
-    AUTHORIZATION = 77
-    CONFIGURATION = 78
-
-    @property
-    def is_final_failure(self) -> bool:
-        """True when repeating cannot help: no next part, the recording is Failed."""
-        return self in {ExitCode.USAGE, ExitCode.DATA, ExitCode.AUTHORIZATION, ExitCode.CONFIGURATION}
-
-
-class Phase(enum.StrEnum):
-    """What a recorder says of itself; the operator adds only `Pending`, `Starting` and `Failed` of its own."""
-
-    STARTING = "Starting"
-    ACTIVE = "Active"
-    ENDING = "Ending"
-    COMPLETE = "Complete"
-    FAILED = "Failed"
-    ABORTED = "Aborted"
-    LIMIT_REACHED = "LimitReached"
-    INTERRUPTED = "Interrupted"
-    """Never shown to a user: this recorder ended, the recording did not (exit code 75, 69 or 70)."""
-
-    @property
-    def is_terminal(self) -> bool:
-        """True when the recorder will do nothing more."""
-        return self not in {Phase.STARTING, Phase.ACTIVE, Phase.ENDING}
-
-
-class EndReason(enum.StrEnum):
-    """LiveKit's end reasons (`details` is "End reason: X"; livekit_egress.go), and ours after them."""
-
-    STOP_REQUESTED = "StopEgress API"
-    SOURCE_CLOSED = "Source closed"
-    LIMIT_REACHED = "Session limit reached"
-    FAILURE = "Failure"
-    KILLED = "Process killed"
-    INTERRUPTED = "Interrupted"
-    SUPERSEDED = "Superseded by a newer recorder"
-
-
-class ErrorCode(enum.IntEnum):
-    """HTTP-like codes of LiveKit's `EgressInfo.error_code`."""
-
-    NONE = 0
-    INVALID_ARGUMENT = 400
-    UNAUTHENTICATED = 401
-    PERMISSION_DENIED = 403
-    NOT_FOUND = 404
-    FAILED_PRECONDITION = 412
-    LIMIT_REACHED = 413
-    INTERNAL = 500
-    UNAVAILABLE = 503
-
-
 class _Model(BaseModel):
     """Frozen, camelCase on the wire, tolerant to fields of a newer version."""
 
@@ -115,7 +75,7 @@ class _Model(BaseModel):
         frozen=True,
         extra="ignore",
         populate_by_name=True,
-        alias_generator=lambda name: re.sub(r"_(.)", lambda match: match.group(1).upper(), name),
+        alias_generator=camel_case,
         ser_json_timedelta="float",
     )
 
@@ -129,20 +89,6 @@ class _Model(BaseModel):
 
 
 # ---- facts of a recording, used on both ways ------------------------------------------------------------------
-
-
-class Track(_Model):
-    """One subscribed track (LiveKit TrackInfo, the fields a reader of a recording wants)."""
-
-    sid: str
-    kind: Literal["audio", "video"]
-    source: str = Field(
-        default="", description="CAMERA, MICROPHONE, SCREEN_SHARE, SCREEN_SHARE_AUDIO, UNKNOWN"
-    )
-    codec: str = ""
-    width: int = 0
-    height: int = 0
-    muted: bool = False
 
 
 class Part(_Model):
@@ -170,39 +116,7 @@ class Gap(_Model):
 # ---- configuration: operator → recorder ----------------------------------------------------------------------
 
 
-class ParticipantSource(_Model):
-    """Camera and microphone of one participant, or its screen share and that one's audio (ParticipantEgress)."""
-
-    kind: Literal["participant"] = "participant"
-    identity: str
-    screen_share: bool = False
-
-
-class TrackCompositeSource(_Model):
-    """One audio and/or one video track, by track sid (TrackCompositeEgress)."""
-
-    kind: Literal["trackComposite"] = "trackComposite"
-    audio_track_id: str = ""
-    video_track_id: str = ""
-
-    @model_validator(mode="after")
-    def _at_least_one(self) -> Self:
-        if not (self.audio_track_id or self.video_track_id):
-            raise ValueError("audioTrackId or videoTrackId is required")
-        return self
-
-
 Source = Annotated[ParticipantSource | TrackCompositeSource, Field(discriminator="kind")]
-
-
-class Encoding(_Model):
-    """What the file is encoded to. Defaults are LiveKit's in code (E:pkg/config/pipeline.go), not its comments."""
-
-    width: int = Field(default=1280, ge=16, le=4096, multiple_of=2)
-    height: int = Field(default=720, ge=16, le=4096, multiple_of=2)
-    framerate: int = Field(default=30, ge=1, le=60)
-    video_bitrate: int = Field(default=3000, ge=1, description="kbit/s")
-    audio_bitrate: int = Field(default=128, ge=1, description="kbit/s, stereo")
 
 
 PRESETS: Mapping[str, Encoding] = {
@@ -250,13 +164,6 @@ class FileOutputConfig(_Model):
 
     filepath: str = Field(description="key in the destination with extension, see `resolve_filepath`")
     destination: Destination
-
-
-class Limits(_Model):
-    """Ends a recording with LimitReached, the file complete. Absent: no limit. Counted over all parts."""
-
-    max_duration: float | None = Field(default=None, gt=0, description="seconds of media")
-    max_size: int | None = Field(default=None, gt=0, description="bytes of media")
 
 
 class Prior(_Model):
@@ -308,18 +215,6 @@ class DesiredState(_Model):
 
 
 # ---- status and result: recorder → operator ------------------------------------------------------------------
-
-
-class Progress(_Model):
-    """Numbers of the whole recording so far (this pod's parts and the prior ones)."""
-
-    duration: float = 0.0
-    bytes_written: int = 0
-    bytes_uploaded: int = 0
-    frames: int = 0
-    frames_dropped: int = 0
-    frames_duplicated: int = 0
-    silence_inserted: float = Field(default=0.0, description="seconds of silence that no publisher sent")
 
 
 class FileResult(_Model):

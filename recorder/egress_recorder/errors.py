@@ -14,7 +14,7 @@ Messages are for people: they name the field and the way out, and hold no token,
 
 from __future__ import annotations
 
-from egress_recorder.contract import ErrorCode, ExitCode
+from egress_recorder.vocabulary import ErrorCode, ExitCode
 
 
 class RecorderError(Exception):

@@ -21,8 +21,8 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from egress_recorder.contract import ExitCode
 from egress_recorder.errors import RequestDataError
+from egress_recorder.vocabulary import ExitCode
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from egress_recorder.contract import Phase
 from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.vocabulary import Phase
 
 STUCK_AFTER = 30.0
 """Seconds without progress while media is said to be written. The supervisor itself kills a stalled capture

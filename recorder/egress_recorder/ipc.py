@@ -8,66 +8,94 @@ Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `Token
 pipe means that the supervisor is gone: stop as interrupted.
 Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
+
+Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
+sends was validated before; what it reads, from a process with native code, is validated in `supervisor/events.py`.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from egress_recorder.vocabulary import (
+    Encoding,
+    EndReason,
+    ExitCode,
+    Limits,
+    ParticipantSource,
+    Phase,
+    Progress,
+    Track,
+    TrackCompositeSource,
+)
 
-from egress_recorder.contract import EndReason, ExitCode, Phase, Progress, RecorderConfig, Track
 
-
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One line of a pipe."""
 
     def line(self) -> bytes:
-        """Return the message as one line."""
-        return self.model_dump_json().encode() + b"\n"
+        """Return the message as one line of JSON; times as RFC 3339."""
+        return json.dumps(asdict(self), default=datetime.isoformat, separators=(",", ":")).encode() + b"\n"
 
 
-class CaptureRequest(_Message):
-    """What to record and where to put it. The only message that holds a token; it never leaves the pipe."""
+@dataclass(frozen=True, kw_only=True)
+class CaptureRequest(Message):
+    """What to record and where to put it. The only message but `TokenCommand` that holds a token.
 
-    config: RecorderConfig
-    token: str = Field(repr=False)
-    part: int
-    directory: str = Field(description="scratch directory of this part, exists and is empty")
-    continuing: bool = Field(
-        default=False,
-        description="a part of this recording has media already: absence ends it naturally after "
-        "max(rejoinTimeout, 30 s) instead of failing",
-    )
-    recorded: float = Field(
-        default=0.0, description="seconds recorded by earlier parts, for limits.maxDuration"
-    )
-    recorded_bytes: int = Field(default=0, description="bytes recorded by earlier parts, for limits.maxSize")
+    Units and meaning of what is in `RecorderConfig` too are described there.
+    """
+
+    url: str
+    token: str = field(repr=False)
+    room_name: str
+    source: ParticipantSource | TrackCompositeSource
+    encoding: Encoding = field(default_factory=Encoding)
+    join_timeout: float | None = None
+    track_timeout: float = 30.0
+    rejoin_timeout: float = 0.0
+    limits: Limits = field(default_factory=Limits)
+    directory: str
+    """Scratch directory of this part, exists and is empty."""
+    continuing: bool = False
+    """A part of this recording has media already: absence ends it naturally after max(rejoinTimeout, 30 s)
+    instead of failing."""
+    recorded: float = 0.0
+    """Seconds recorded by earlier parts, for limits.maxDuration."""
+    recorded_bytes: int = 0
+    """Bytes recorded by earlier parts, for limits.maxSize."""
 
 
-class StopCommand(_Message):
+@dataclass(frozen=True, kw_only=True)
+class StopCommand(Message):
     """Finish the file and end. Sent at most once with effect; later ones change nothing."""
 
     command: Literal["stop"] = "stop"
     reason: EndReason
 
 
-class TokenCommand(_Message):
+@dataclass(frozen=True, kw_only=True)
+class TokenCommand(Message):
     """A renewed access token, used at the next join."""
 
     command: Literal["token"] = "token"
-    token: str = Field(repr=False)
+    token: str = field(repr=False)
 
 
-class Joined(_Message):
+@dataclass(frozen=True, kw_only=True)
+class Joined(Message):
     """The recorder is in the room (sent again after each new join)."""
 
     event: Literal["joined"] = "joined"
     room_id: str
 
 
-class TracksChanged(_Message):
+@dataclass(frozen=True, kw_only=True)
+class TracksChanged(Message):
     """The set or state of the recorded tracks changed; `publisher_identity` is set as soon as it is known."""
 
     event: Literal["tracks"] = "tracks"
@@ -75,50 +103,87 @@ class TracksChanged(_Message):
     publisher_identity: str = ""
 
 
-class Started(_Message):
+@dataclass(frozen=True, kw_only=True)
+class Started(Message):
     """The first media of this part is being written."""
 
     event: Literal["started"] = "started"
-    started_at: datetime = Field(description="wall clock of media time 0 of this part")
-    filename: str = Field(description="name of the growing file in the scratch directory")
+    started_at: datetime
+    """Wall clock of media time 0 of this part."""
+    filename: str
+    """Name of the growing file in the scratch directory."""
     publisher_identity: str = ""
 
 
-class ProgressReport(_Message):
+@dataclass(frozen=True, kw_only=True)
+class ProgressReport(Message):
     """Sent once per second while media is written. Numbers of this part only."""
 
     event: Literal["progress"] = "progress"
     progress: Progress
-    recording: bool = Field(description="False while nobody publishes and only filler is written")
+    recording: bool
+    """False while nobody publishes and only filler is written."""
 
 
-class Ended(_Message):
+@dataclass(frozen=True, kw_only=True)
+class Ended(Message):
     """The capture is over and its file, if any, is closed and complete."""
 
     event: Literal["ended"] = "ended"
-    phase: Phase = Field(description="COMPLETE, ABORTED, LIMIT_REACHED, FAILED or INTERRUPTED")
+    phase: Phase
+    """COMPLETE, ABORTED, LIMIT_REACHED, FAILED or INTERRUPTED."""
     reason: EndReason
     exit_code: ExitCode
     error: str = ""
     error_code: int = 0
-    filename: str = Field(default="", description="empty when no media was written")
+    filename: str = ""
+    """Empty when no media was written."""
     started_at: datetime | None = None
-    ended_at: datetime | None = Field(default=None, description="wall clock of the end of the media")
-    progress: Progress = Progress()
+    ended_at: datetime | None = None
+    """Wall clock of the end of the media."""
+    progress: Progress = field(default_factory=Progress)
 
 
-Command = Annotated[StopCommand | TokenCommand, Field(discriminator="command")]
-Event = Annotated[Joined | TracksChanged | Started | ProgressReport | Ended, Field(discriminator="event")]
+M = TypeVar("M", bound=Message)
+Event = Joined | TracksChanged | Started | ProgressReport | Ended
 
-_commands: TypeAdapter[StopCommand | TokenCommand] = TypeAdapter(Command)
-_events: TypeAdapter[Joined | TracksChanged | Started | ProgressReport | Ended] = TypeAdapter(Event)
+_SOURCES: dict[str, type[ParticipantSource | TrackCompositeSource]] = {
+    "participant": ParticipantSource,
+    "trackComposite": TrackCompositeSource,
+}
+
+
+def parse_request(line: bytes) -> CaptureRequest:
+    """Parse the first line of the command pipe. Raises ValueError."""
+    return _understood(_request, line)
 
 
 def parse_command(line: bytes) -> StopCommand | TokenCommand:
-    """Parse one line of the command pipe. Raises ValueError."""
-    return _commands.validate_json(line)
+    """Parse one later line of the command pipe. Raises ValueError."""
+    return _understood(_command, line)
 
 
-def parse_event(line: bytes) -> Joined | TracksChanged | Started | ProgressReport | Ended:
-    """Parse one line of the event pipe. Raises ValueError."""
-    return _events.validate_json(line)
+def _understood(make: Callable[[dict[str, Any]], M], line: bytes) -> M:
+    try:
+        return make(json.loads(line))
+    except (KeyError, TypeError) as error:
+        # Not the text of the error: it may hold the value of a field.
+        raise ValueError(f"a message is not understood ({type(error).__name__})") from None
+
+
+def _request(document: dict[str, Any]) -> CaptureRequest:
+    source = document["source"]
+    known = {
+        "source": _SOURCES[source["kind"]](**source),
+        "encoding": Encoding(**document["encoding"]),
+        "limits": Limits(**document["limits"]),
+    }
+    return CaptureRequest(**{**document, **known})
+
+
+def _command(document: dict[str, Any]) -> StopCommand | TokenCommand:
+    kinds: dict[str, Callable[[], StopCommand | TokenCommand]] = {
+        "stop": lambda: StopCommand(reason=EndReason(document["reason"])),
+        "token": lambda: TokenCommand(token=document["token"]),
+    }
+    return kinds[document["command"]]()

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from egress_recorder import ipc, session_end
-from egress_recorder.contract import EndReason, Track, TrackCompositeSource
 from egress_recorder.errors import RecorderError
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
@@ -23,6 +22,7 @@ from egress_recorder.session_end import Ending
 from egress_recorder.session_presence import Gone, NeverCame, Presence
 from egress_recorder.session_values import duration_limit, media_spec, progress, size_reached, wait_limit
 from egress_recorder.sources.base import RoomEnd, Source
+from egress_recorder.vocabulary import EndReason, Track, TrackCompositeSource
 
 PROGRESS_SECONDS = 1.0
 TICK_SECONDS = 0.2
@@ -35,13 +35,12 @@ class Session:
     def __init__(
         self,
         request: ipc.CaptureRequest,
-        emit: Callable[[ipc._Message], None],
+        emit: Callable[[ipc.Message], None],
         *,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._request, self._emit, self._clock, self._wall = request, emit, clock, wall
-        config = request.config
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._ending: Ending | None = None
@@ -50,7 +49,10 @@ class Session:
         self._held = False
         self._reported = clock()
         self._presence = Presence(
-            wait=wait_limit(request), rejoin=config.rejoin_timeout, continuing=request.continuing, now=clock()
+            wait=wait_limit(request),
+            rejoin=request.rejoin_timeout,
+            continuing=request.continuing,
+            now=clock(),
         )
         self._spec = media_spec(request)
         self._output = OUTPUTS["mp4"](Path(request.directory), self._spec)
@@ -164,10 +166,10 @@ class Session:
             self._wake.set()
 
     def _never_came(self, source: Source) -> Ending:
-        is_tracks = isinstance(self._request.config.source, TrackCompositeSource)
+        is_tracks = isinstance(self._request.source, TrackCompositeSource)
         return session_end.never_came(
             source.missing(),
-            self._request.config.room_name,
+            self._request.room_name,
             wait_limit(self._request) or 0.0,
             field="trackTimeout" if is_tracks else "joinTimeout",
             continuing=self._request.continuing,
@@ -210,7 +212,7 @@ class Session:
             return
         if self._limit is not None and self._clock() >= origin + self._limit:
             self._end(session_end.limit_reached(origin + self._limit))
-        limits, recorded = self._request.config.limits, self._request.recorded_bytes
+        limits, recorded = self._request.limits, self._request.recorded_bytes
         if size_reached(limits, recorded, self._pipeline.numbers, self._spec):
             self._end(session_end.limit_reached())
 

@@ -9,10 +9,10 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from egress_recorder.contract import EndReason, ErrorCode, ExitCode, Phase
 from egress_recorder.errors import NotFoundError, RecorderError
 from egress_recorder.redact import redact
 from egress_recorder.sources.base import RoomEnd
+from egress_recorder.vocabulary import EndReason, ErrorCode, ExitCode, Phase
 
 _log = logging.getLogger(__name__)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from egress_recorder import ipc
-from egress_recorder.contract import Limits, Progress, TrackCompositeSource
 from egress_recorder.media.values import MediaSpec, Numbers
+from egress_recorder.vocabulary import Limits, Progress, TrackCompositeSource
 
 SIZE_RESERVE_SECONDS = 1.5
 """Seconds of media at full bitrate that may still come between the decision to end and the closed file."""
@@ -14,7 +14,7 @@ INDEX_BYTES_PER_SECOND = 1000
 
 def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     """Return what the file holds: participants always picture and sound, tracks what was asked for."""
-    encoding, source = request.config.encoding, request.config.source
+    encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
     return MediaSpec(
         width=encoding.width,
@@ -41,13 +41,13 @@ def progress(numbers: Numbers) -> Progress:
 
 def wait_limit(request: ipc.CaptureRequest) -> float | None:
     """Return the seconds that the subject may take to appear; None: for ever."""
-    config = request.config
-    return config.track_timeout if isinstance(config.source, TrackCompositeSource) else config.join_timeout
+    is_tracks = isinstance(request.source, TrackCompositeSource)
+    return request.track_timeout if is_tracks else request.join_timeout
 
 
 def duration_limit(request: ipc.CaptureRequest) -> float | None:
     """Return the seconds that this part may be long; None: no limit."""
-    limit = request.config.limits.max_duration
+    limit = request.limits.max_duration
     return None if limit is None else max(0.0, limit - request.recorded)
 
 

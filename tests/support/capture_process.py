@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -16,14 +15,8 @@ from livekit import api
 
 from devstack.livekit import LiveKitServer
 from egress_recorder import ipc
-from egress_recorder.contract import (
-    EndReason,
-    FileOutputConfig,
-    ParticipantSource,
-    RecorderConfig,
-    TrackCompositeSource,
-    VolumeDestination,
-)
+from egress_recorder.supervisor.events import parse_event
+from egress_recorder.vocabulary import EndReason, ParticipantSource, TrackCompositeSource
 
 E = TypeVar("E")
 PANIC = """
@@ -70,30 +63,23 @@ class CaptureProcess:
         continuing: bool = False,
         recorded: float = 0.0,
         panic_after: float | None = None,
-        **config: Any,
+        **request: Any,
     ) -> None:
         self.directory = directory
         self._command = (sys.executable, "-m", "egress_recorder.capture")
         if panic_after is not None:
             self._command = (sys.executable, "-c", PANIC, str(panic_after))
         directory.mkdir(parents=True, exist_ok=True)
-        output = FileOutputConfig(filepath="a.mp4", destination=VolumeDestination(volume="v"))
         self.token = token or recorder_token(server, room, identity)
         self.request = ipc.CaptureRequest(
-            config=RecorderConfig(
-                egress_id="EG_test",
-                url=url or server.url,
-                room_name=room,
-                source=source,
-                outputs=(output,),
-                requested_at=datetime.now(UTC),
-                **config,
-            ),
+            url=url or server.url,
+            room_name=room,
+            source=source,
             token=self.token,
-            part=1,
             directory=str(directory),
             continuing=continuing,
             recorded=recorded,
+            **request,
         )
         self.events: list[tuple[float, Any]] = []
         self._changed = threading.Condition()
@@ -184,7 +170,7 @@ class CaptureProcess:
     def _collect(self, descriptor: int) -> None:
         with os.fdopen(descriptor, "rb") as pipe:
             for line in pipe:
-                self._note(ipc.parse_event(line))
+                self._note(parse_event(line))
         self._note(None)
 
     def _note(self, event: Any) -> None:

@@ -9,8 +9,8 @@ import enum
 from collections.abc import Sequence
 from typing import Protocol
 
-from egress_recorder.contract import Track
 from egress_recorder.errors import RecorderError
+from egress_recorder.vocabulary import Track
 
 
 class RoomEnd(enum.Enum):

@@ -12,12 +12,12 @@ from typing import Any
 
 from livekit import rtc
 
-from egress_recorder.contract import Track
 from egress_recorder.errors import RecorderError, RequestDataError
 from egress_recorder.media.values import MediaSink
 from egress_recorder.sources.base import SourceListener
 from egress_recorder.sources.selection import STILL_SOURCES, Publication, Selection
 from egress_recorder.sources.streams import Pump
+from egress_recorder.vocabulary import Track
 
 UNPUBLISH_GRACE = 2.0
 """Seconds after a selected track ended before that counts: a publisher's full reconnect unpublishes first."""

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from egress_recorder.contract import ParticipantSource, TrackCompositeSource
 from egress_recorder.errors import RequestDataError
 from egress_recorder.media.values import Kind
+from egress_recorder.vocabulary import ParticipantSource, TrackCompositeSource
 
 CAMERA_SOURCES = frozenset({"CAMERA", "MICROPHONE"})
 SCREEN_SOURCES = frozenset({"SCREEN_SHARE", "SCREEN_SHARE_AUDIO", "UNKNOWN"})

@@ -8,7 +8,6 @@ from datetime import datetime
 from egress_recorder import ipc
 from egress_recorder.contract import Manifest, Phase, RecorderConfig, RecorderResult
 from egress_recorder.redact import redact
-from egress_recorder.supervisor.attempt import Event
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
@@ -26,7 +25,7 @@ class Account:
         self._now = now
         self._verdict: Verdict | None = None
 
-    def mirror(self, event: Event, *, part: int, ending: bool) -> None:
+    def mirror(self, event: ipc.Event, *, part: int, ending: bool) -> None:
         """Take in what the capture process of a part says. `ending`: it was told to end already."""
         if isinstance(event, ipc.Joined):
             self.names.learn(room_id=event.room_id)

@@ -16,6 +16,7 @@ from typing import BinaryIO
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason
 from egress_recorder.redact import redact
+from egress_recorder.supervisor.events import parse_event
 from egress_recorder.supervisor.process import CaptureChild
 from egress_recorder.threads import in_thread
 
@@ -45,9 +46,6 @@ class AttemptEnd:
     returncode: int
 
 
-Event = ipc.Joined | ipc.TracksChanged | ipc.Started | ipc.ProgressReport | ipc.Ended
-
-
 class CaptureAttempt:
     """Runs one child. `stop`, `renew_token` and `kill` may be called at any time, also before `run`."""
 
@@ -60,7 +58,7 @@ class CaptureAttempt:
         self._stall: asyncio.TimerHandle | None = None
         self._ended: ipc.Ended | None = None
 
-    async def run(self, request: ipc.CaptureRequest, on_event: Callable[[Event], None]) -> AttemptEnd:
+    async def run(self, request: ipc.CaptureRequest, on_event: Callable[[ipc.Event], None]) -> AttemptEnd:
         """Hand over the request, pass on the events, return when the process is gone and its pipes are read."""
         loop = asyncio.get_running_loop()
         transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, self._child.commands)
@@ -114,7 +112,7 @@ class CaptureAttempt:
         logger.error("capture process is killed", extra={"reason": why, "pid": self._child.process.pid})
         self.kill()
 
-    async def _pump_events(self, on_event: Callable[[Event], None]) -> None:
+    async def _pump_events(self, on_event: Callable[[ipc.Event], None]) -> None:
         reader = await _reader(self._child.events)
         while True:
             try:
@@ -125,14 +123,14 @@ class CaptureAttempt:
             if not line:
                 return
             try:
-                event = ipc.parse_event(line)
+                event = parse_event(line)
             except ValueError:
                 logger.warning("an event of the capture process is not understood and left out")
                 continue
             self._watch(event)
             on_event(event)
 
-    def _watch(self, event: Event) -> None:
+    def _watch(self, event: ipc.Event) -> None:
         """Arm the stall timer by each report that says that media is being written."""
         if self._stall is not None:
             self._stall.cancel()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class Delivery:
         duration = reported.duration if left.duration is None else left.duration
         size = await in_thread("stat", lambda: left.path.stat().st_size)
         if left.frames:
-            self._ledger.progressed(number, reported.model_copy(update={"frames": left.frames}))
+            self._ledger.progressed(number, replace(reported, frames=left.frames))
         self._ledger.ended(number, duration=duration, size=size, reason=EndReason.KILLED, at=None)
         self._changed()
         return await self._deliver(number, left.path)

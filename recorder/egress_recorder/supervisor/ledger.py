@@ -89,7 +89,7 @@ class Ledger:
             size=size,
             end_reason=reason.value,
             ended_at=at or part.started_at + timedelta(seconds=duration),
-            progress=part.progress.model_copy(update={"duration": duration, "bytes_written": size}),
+            progress=replace(part.progress, duration=duration, bytes_written=size),
         )
 
     def named(self, number: int, output: int, *, filename: str, location: str = "") -> None:

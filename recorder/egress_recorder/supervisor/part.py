@@ -11,7 +11,7 @@ from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, RecorderConfig
 from egress_recorder.errors import ConfigurationError
 from egress_recorder.supervisor.account import Account
-from egress_recorder.supervisor.attempt import AttemptEnd, CaptureAttempt, Event
+from egress_recorder.supervisor.attempt import AttemptEnd, CaptureAttempt
 from egress_recorder.supervisor.delivery import Delivery
 from egress_recorder.supervisor.process import CaptureChild
 from egress_recorder.supervisor.settings import Settings
@@ -94,25 +94,31 @@ class PartRunner:
             attempt.stop(self._ending, within=self._within)
         filename = ""
 
-        def on_event(event: Event) -> None:
+        def on_event(event: ipc.Event) -> None:
             nonlocal filename
             self._account.mirror(event, part=number, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
                 filename = event.filename
                 self._on_media()
 
-        end = await attempt.run(self._request(token, number, directory), on_event)
+        end = await attempt.run(self._request(token, directory), on_event)
         self._attempt = None
         had_media = self._hand_over(end, number, directory=directory, filename=filename)
         return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
 
-    def _request(self, token: str, number: int, directory: Path) -> ipc.CaptureRequest:
-        ledger = self._account.ledger
+    def _request(self, token: str, directory: Path) -> ipc.CaptureRequest:
+        config, ledger = self._config, self._account.ledger
         recorded, recorded_bytes = ledger.recorded()
         return ipc.CaptureRequest(
-            config=self._config,
+            url=config.url,
             token=token,
-            part=number,
+            room_name=config.room_name,
+            source=config.source,
+            encoding=config.encoding,
+            join_timeout=config.join_timeout,
+            track_timeout=config.track_timeout,
+            rejoin_timeout=config.rejoin_timeout,
+            limits=config.limits,
             directory=str(directory),
             continuing=ledger.has_media,
             recorded=recorded,

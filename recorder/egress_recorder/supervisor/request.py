@@ -7,11 +7,11 @@ import secrets
 import string
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from egress_recorder.contract import (
     DEFAULT_PRESET,
@@ -158,7 +158,7 @@ def _encoding(options: Namespace) -> Encoding:
     names = ("width", "height", "framerate", "video_bitrate", "audio_bitrate")
     advanced = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     try:
-        return Encoding(**{**PRESETS[preset].model_dump(), **advanced})
+        return TypeAdapter(Encoding).validate_python({**asdict(PRESETS[preset]), **advanced})
     except ValidationError as error:
         raise UsageError(_sentence(error)) from None
 

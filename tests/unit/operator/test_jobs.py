@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_participants_configuration_carries_the_whole_spec() -> None:
         limits={"maxDuration": "1h", "maxSize": "1Gi", "maxParts": 5},
     )
 
-    assert config.source.model_dump() == {"kind": "participant", "identity": "alice", "screen_share": True}
+    assert asdict(config.source) == {"kind": "participant", "identity": "alice", "screen_share": True}
     assert (config.join_timeout, config.rejoin_timeout, config.max_parts) == (120.0, 30.0, 5)
     assert (config.limits.max_duration, config.limits.max_size) == (3600.0, 2**30)
     assert (config.encoding.width, config.encoding.height, config.encoding.framerate) == (640, 720, 15)

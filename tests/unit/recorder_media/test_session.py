@@ -5,27 +5,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from egress_recorder import ipc
-from egress_recorder.contract import (
-    Encoding,
-    EndReason,
-    ExitCode,
-    FileOutputConfig,
-    ParticipantSource,
-    Phase,
-    RecorderConfig,
-    VolumeDestination,
-)
 from egress_recorder.errors import AuthorizationError, UnreachableError
 from egress_recorder.media.values import Picture
 from egress_recorder.session import Session
 from egress_recorder.sources.base import RoomEnd
+from egress_recorder.vocabulary import Encoding, EndReason, ExitCode, ParticipantSource, Phase
 
 pytestmark = pytest.mark.unit
 GREY = Picture(bytes([128]) * (64 * 36 * 3 // 2), 64, 36)
@@ -55,22 +45,16 @@ class ScriptedSource:
         return "participant alice"
 
 
-def request(directory: Path, *, continuing: bool = False, **config: Any) -> ipc.CaptureRequest:
+def request(directory: Path, *, continuing: bool = False, **fields: Any) -> ipc.CaptureRequest:
     return ipc.CaptureRequest(
-        config=RecorderConfig(
-            egress_id="EG_x",
-            url="ws://127.0.0.1",
-            room_name="r",
-            source=ParticipantSource(identity="alice"),
-            encoding=Encoding(width=64, height=36, video_bitrate=100),
-            outputs=(FileOutputConfig(filepath="a.mp4", destination=VolumeDestination(volume="v")),),
-            requested_at=datetime.now(UTC),
-            **config,
-        ),
+        url="ws://127.0.0.1",
+        room_name="r",
+        source=ParticipantSource(identity="alice"),
+        encoding=Encoding(width=64, height=36, video_bitrate=100),
         token="t",
-        part=1,
         directory=str(directory),
         continuing=continuing,
+        **fields,
     )
 
 

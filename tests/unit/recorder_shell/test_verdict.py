@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -53,7 +54,7 @@ def test_a_stop_during_an_interruption_makes_the_end_final() -> None:
     event = ended(phase=Phase.INTERRUPTED, reason=EndReason.INTERRUPTED, exit_code=ExitCode.INTERRUPTED)
     assert of(event).exit_code == 75
     assert of(event, stop_requested=True).phase is Phase.COMPLETE
-    without_media = event.model_copy(update={"filename": ""})
+    without_media = replace(event, filename="")
     assert of(without_media, stop_requested=True).phase is Phase.ABORTED
 
 

@@ -1,0 +1,184 @@
+"""Owns the plain values that supervisor, capture process and operator share: enumerations and frozen dataclasses.
+
+Standard library only: the capture process, which holds the native media libraries, must not pay 12 MiB and 0.2 s for
+pydantic. `contract.py` makes these values part of its documents; pydantic reads the field limits from `Annotated`
+and the wire form (camelCase, tolerant) from `__pydantic_config__`. Units are those of `contract.py`.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Le, MultipleOf
+
+
+def camel_case(name: str) -> str:
+    """Return the name of a field on the wire."""
+    return re.sub(r"_(.)", lambda match: match.group(1).upper(), name)
+
+
+def wire_form(value: Track | Encoding) -> dict[str, Any]:
+    """Return plain JSON values of a flat dataclass of this module: camelCase keys, empty fields left out."""
+    return {camel_case(name): item for name, item in asdict(value).items() if item is not None}
+
+
+_WIRE: dict[str, Any] = {"extra": "ignore", "populate_by_name": True, "alias_generator": camel_case}
+
+
+class ExitCode(enum.IntEnum):
+    """Exit codes of the recorder (sysexits.h); the operator decides by them whether a next part follows."""
+
+    FINISHED = 0
+    """Complete, LimitReached or Aborted: the recording is over and its own record says how."""
+    USAGE = 64
+    DATA = 65
+    """The request cannot be fulfilled as it is (track unknown or of the wrong kind): Failed, no next part."""
+    UNREACHABLE = 69
+    """LiveKit or the storage does not answer: again, within the budget."""
+    SOFTWARE = 70
+    """A fault of the recorder itself: next part within `maxParts`."""
+    INTERRUPTED = 75
+    """SIGTERM without a stop request, or superseded: the part is finalised and uploaded, a next part follows."""
+    AUTHORIZATION = 77
+    CONFIGURATION = 78
+
+    @property
+    def is_final_failure(self) -> bool:
+        """True when repeating cannot help: no next part, the recording is Failed."""
+        return self in {ExitCode.USAGE, ExitCode.DATA, ExitCode.AUTHORIZATION, ExitCode.CONFIGURATION}
+
+
+class Phase(enum.StrEnum):
+    """What a recorder says of itself; the operator adds only `Pending`, `Starting` and `Failed` of its own."""
+
+    STARTING = "Starting"
+    ACTIVE = "Active"
+    ENDING = "Ending"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    ABORTED = "Aborted"
+    LIMIT_REACHED = "LimitReached"
+    INTERRUPTED = "Interrupted"
+    """Never shown to a user: this recorder ended, the recording did not (exit code 75, 69 or 70)."""
+
+    @property
+    def is_terminal(self) -> bool:
+        """True when the recorder will do nothing more."""
+        return self not in {Phase.STARTING, Phase.ACTIVE, Phase.ENDING}
+
+
+class EndReason(enum.StrEnum):
+    """LiveKit's end reasons (`details` is "End reason: X"; livekit_egress.go), and ours after them."""
+
+    STOP_REQUESTED = "StopEgress API"
+    SOURCE_CLOSED = "Source closed"
+    LIMIT_REACHED = "Session limit reached"
+    FAILURE = "Failure"
+    KILLED = "Process killed"
+    INTERRUPTED = "Interrupted"
+    SUPERSEDED = "Superseded by a newer recorder"
+
+
+class ErrorCode(enum.IntEnum):
+    """HTTP-like codes of LiveKit's `EgressInfo.error_code`."""
+
+    NONE = 0
+    INVALID_ARGUMENT = 400
+    UNAUTHENTICATED = 401
+    PERMISSION_DENIED = 403
+    NOT_FOUND = 404
+    FAILED_PRECONDITION = 412
+    LIMIT_REACHED = 413
+    INTERNAL = 500
+    UNAVAILABLE = 503
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """One subscribed track (LiveKit TrackInfo, the fields a reader of a recording wants)."""
+
+    __pydantic_config__: ClassVar = _WIRE
+
+    sid: str
+    kind: Literal["audio", "video"]
+    source: str = ""
+    """CAMERA, MICROPHONE, SCREEN_SHARE, SCREEN_SHARE_AUDIO, UNKNOWN."""
+    codec: str = ""
+    width: int = 0
+    height: int = 0
+    muted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantSource:
+    """Camera and microphone of one participant, or its screen share and that one's audio (ParticipantEgress)."""
+
+    __pydantic_config__: ClassVar = _WIRE
+
+    kind: Literal["participant"] = "participant"
+    identity: str
+    screen_share: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackCompositeSource:
+    """One audio and/or one video track, by track sid (TrackCompositeEgress). Raises ValueError without any."""
+
+    __pydantic_config__: ClassVar = _WIRE
+
+    kind: Literal["trackComposite"] = "trackComposite"
+    audio_track_id: str = ""
+    video_track_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not (self.audio_track_id or self.video_track_id):
+            raise ValueError("audioTrackId or videoTrackId is required")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """What the file is encoded to. Defaults are LiveKit's in code (E:pkg/config/pipeline.go), not its comments.
+
+    The limits are checked where a document is parsed, not by the constructor.
+    """
+
+    __pydantic_config__: ClassVar = _WIRE
+
+    width: Annotated[int, Ge(16), Le(4096), MultipleOf(2)] = 1280
+    height: Annotated[int, Ge(16), Le(4096), MultipleOf(2)] = 720
+    framerate: Annotated[int, Ge(1), Le(60)] = 30
+    video_bitrate: Annotated[int, Ge(1)] = 3000
+    """kbit/s."""
+    audio_bitrate: Annotated[int, Ge(1)] = 128
+    """kbit/s, stereo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Ends a recording with LimitReached, the file complete. Absent: no limit. Counted over all parts."""
+
+    __pydantic_config__: ClassVar = _WIRE
+
+    max_duration: Annotated[float, Gt(0)] | None = None
+    """Seconds of media."""
+    max_size: Annotated[int, Gt(0)] | None = None
+    """Bytes of media."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Numbers of the whole recording so far (this pod's parts and the prior ones)."""
+
+    __pydantic_config__: ClassVar = _WIRE
+
+    duration: float = 0.0
+    bytes_written: int = 0
+    bytes_uploaded: int = 0
+    frames: int = 0
+    frames_dropped: int = 0
+    frames_duplicated: int = 0
+    silence_inserted: float = 0.0
+    """Seconds of silence that no publisher sent."""
