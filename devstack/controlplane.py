@@ -52,6 +52,7 @@ class ControlPlane:
         self._etcd_url = f"http://{LOOPBACK}:{free_port()}"
         self._processes: dict[str, ServerProcess] = {}
         self._admin: KubeApi | None = None
+        self.arguments: dict[str, Sequence[str]] = {}  # further ones by server name, set before `start`
 
     @property
     def api(self) -> KubeApi:
@@ -140,9 +141,8 @@ class ControlPlane:
 
     def create_namespace(self, name: str) -> str:
         """Create a namespace and wait until pods may be created in it; return its name. Raises TimeoutError."""
-        self.api.apply(
-            "namespaces", "", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-        )
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+        self.api.apply("namespaces", "", body)
         wait_for(f"namespace {name} has a default ServiceAccount", lambda: self._has_account(name))
         return name
 
@@ -196,7 +196,8 @@ class ControlPlane:
             return False
 
     def _server(self, name: str, binary: Path, *arguments: str) -> ServerProcess:
-        return ServerProcess(name, [binary, *arguments], log=self.directory / f"{name}.log")
+        command: list[str | Path] = [binary, *arguments, *self.arguments.get(name, ())]
+        return ServerProcess(name, command, log=self.directory / f"{name}.log")
 
     def _etcd(self, binary: Path) -> ServerProcess:
         peer = f"http://{LOOPBACK}:{free_port()}"

@@ -11,7 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference.md"
-MUTABLE = ("desiredState", "template")
+MUTABLE = ("desiredState", "template", "ttlSecondsAfterFinished")
 
 INTRODUCTION = """\
 # API reference

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 
-from egress_operator import jobs, names, tokens, views
+from egress_operator import jobs, names, reasons, tokens, views
 from egress_operator.connections import Connections
 from egress_operator.errors import ApiError, ConnectionProblem, OperatorError
 from egress_operator.kube import JOBS, RECORDINGS, SECRETS, Kube, Outcome, Resource
@@ -17,6 +17,7 @@ from egress_operator.model import (
     AddFinalizer,
     CreateJob,
     DeleteJob,
+    DeleteRecording,
     DeleteSecret,
     Document,
     ExpireJob,
@@ -69,6 +70,7 @@ class Actions:
             ExpireJob: self._expire_job,
             DeleteSecret: self._delete_secret,
             RemoveFinalizer: self._remove_finalizer,
+            DeleteRecording: self._delete_recording,
         }
         return await handlers[type(action)](observed.recording, action)
 
@@ -149,7 +151,7 @@ class Actions:
 
     async def _create_job(self, recording: Recording, action: Action) -> bool:
         assert isinstance(action, CreateJob)
-        body = jobs.job_manifest(recording, self._settings, part=action.part)
+        body = jobs.job_manifest(recording, self._settings, part=action.part, facts=action.status)
         answer = await self._create(JOBS, body)
         self.crash("after-job")
         if answer is Outcome.NOT_FOUND:
@@ -170,9 +172,8 @@ class Actions:
         except ApiError as error:
             if error.status not in {400, 403, 422}:
                 raise
-            quota = "exceeded quota" in error.message
             what = f"{body['kind']} {body['metadata']['name']} was refused: {error.message}"
-            raise Refusal(Reason("QuotaExceeded" if quota else "Refused", what)) from None
+            raise Refusal(reasons.of_refusal(what)) from None
 
     async def _write_stop(self, recording: Recording, action: Action) -> bool:
         assert isinstance(action, WriteStop)
@@ -207,4 +208,14 @@ class Actions:
     async def _delete_secret(self, recording: Recording, _: Action) -> bool:
         self._control_tokens.pop(recording.key, None)
         await self._kube.delete(SECRETS, recording.key.namespace, jobs.secret_name(recording))
+        return True
+
+    async def _delete_recording(self, recording: Recording, _: Action) -> bool:
+        key = recording.key
+        # By its UID: a resource of the same name may have been created anew.
+        await self._kube.delete(RECORDINGS[key.kind], key.namespace, key.name, uid=recording.uid)
+        _LOG.info(
+            "recording expired",
+            extra={"fields": {"kind": key.kind, "namespace": key.namespace, "name": key.name}},
+        )
         return True

@@ -16,9 +16,10 @@ from egress_operator.api_parts import (
     FileOutput,
     Limits,
     LiveKit,
-    Template,
+    Storage,
     duration_rule,
 )
+from egress_operator.api_template import Template
 from egress_operator.names import PARTICIPANT_KIND, TRACK_COMPOSITE_KIND
 from egress_operator.schema import ApiModel, camel, rule
 from egress_operator.units import parse_duration, parse_quantity
@@ -38,6 +39,10 @@ class EgressSpec(ApiModel):
     file_outputs: list[FileOutput] = Field(
         min_length=1, max_length=10, description="One file each, of the same capture."
     )
+    storage: Storage | None = Field(
+        default=None,
+        description="Destination of each output that names none; absent: the operator's default storage.",
+    )
     livekit: LiveKit | None = Field(
         default=None, description="LiveKit server and its key; absent: the operator's default connection."
     )
@@ -51,6 +56,13 @@ class EgressSpec(ApiModel):
         json_schema_extra=duration_rule("rejoinTimeout", zero=True),
     )
     limits: Limits | None = None
+    ttl_seconds_after_finished: int | None = Field(
+        default=None,
+        ge=0,
+        le=2**31 - 1,
+        description="Seconds after the end until the resource and all it owns are deleted; absent: never."
+        " A resource that a GitOps tool applies again records again.",
+    )
     template: Template | None = None
 
     @property
@@ -97,11 +109,12 @@ class EgressSpec(ApiModel):
         return self
 
 
-_MUTABLE = frozenset({"desired_state", "template"})
+MUTABLE = ("desired_state", "template", "ttl_seconds_after_finished")
+_MUTABLE_WORDS = "spec.desiredState, spec.template and spec.ttlSecondsAfterFinished"
 
 
 def _immutable(model_fields: tuple[str, ...]) -> dict[str, Any]:
-    fields = [camel(name) for name in model_fields if name not in _MUTABLE]
+    fields = [camel(name) for name in model_fields if name not in MUTABLE]
     unchanged = {
         name: f"has(self.{name}) == has(oldSelf.{name})"
         f" && (!has(self.{name}) || self.{name} == oldSelf.{name})"
@@ -111,8 +124,8 @@ def _immutable(model_fields: tuple[str, ...]) -> dict[str, Any]:
     culprit = "".join(f"!({unchanged[name]}) ? 'spec.{name}' : " for name in fields) + "'spec'"
     return rule(
         " && ".join(f"({text})" for text in unchanged.values()),
-        "only spec.desiredState and spec.template can be changed: create a new resource for another recording",
-        messageExpression=f"({culprit}) + ' cannot be changed (only spec.desiredState and spec.template can):"
+        f"only {_MUTABLE_WORDS} can be changed: create a new resource for another recording",
+        messageExpression=f"({culprit}) + ' cannot be changed (only {_MUTABLE_WORDS} can):"
         " create a new resource for another recording'",
     )
 

@@ -1,4 +1,4 @@
-"""Owns the parts of a spec: outputs, encoding, connection, limits, pod template, with the CEL rules beside the fields. Pure."""
+"""Owns the parts of a spec: outputs, storage, encoding, connection, limits, with the CEL rules beside the fields. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.schema import ApiModel, rule
+from egress_operator.schema import ApiModel, dns_name, rule
 from egress_recorder.contract import TOKENS
 
 DEFAULT_MAX_PARTS = 20
@@ -41,17 +41,6 @@ def _even(field: str) -> dict[str, Any]:
     }
 
 
-def _dns_name(field: str) -> dict[str, Any]:
-    return {
-        "x-kubernetes-validations": [
-            rule(
-                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
-                f"{field} must be the name of an object: lower case letters, digits, '-' and '.'",
-            )
-        ]
-    }
-
-
 Text = Annotated[str, Field(max_length=256)]
 SecretText = Annotated[str | None, Field(default=None, max_length=4096)]
 
@@ -63,11 +52,11 @@ class SecretRef(ApiModel):
         min_length=1,
         max_length=253,
         description="Name of a Secret in the same namespace.",
-        json_schema_extra=_dns_name("credentialsSecretRef.name"),
+        json_schema_extra=dns_name("credentialsSecretRef.name"),
     )
 
 
-_INLINE_SECRETS = ("access_key", "accessKey", "secret", "session_token", "sessionToken")
+INLINE_SECRETS = ("access_key", "accessKey", "secret", "session_token", "sessionToken")
 _FILEPATH_RULE = "self" + "".join(f".replace('{{{token}}}', '')" for token in TOKENS) + ".matches('^[^{}]*$')"
 
 
@@ -78,7 +67,7 @@ class S3(ApiModel):
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
-                    " && ".join(f"!has(self.{name})" for name in _INLINE_SECRETS),
+                    " && ".join(f"!has(self.{name})" for name in INLINE_SECRETS),
                     "s3.access_key, s3.secret and s3.session_token must not stand in a manifest: "
                     + _KEYS_HINT,
                 ),
@@ -130,8 +119,26 @@ class VolumeClaim(ApiModel):
         min_length=1,
         max_length=253,
         description="Name of a PersistentVolumeClaim in the same namespace.",
-        json_schema_extra=_dns_name("pvc.claimName"),
+        json_schema_extra=dns_name("pvc.claimName"),
     )
+
+
+class Storage(ApiModel):
+    """Where files go that name no destination of their own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "has(self.s3) != has(self.pvc)",
+                    "storage needs exactly one destination: set either storage.s3 or storage.pvc",
+                )
+            ]
+        }
+    )
+
+    s3: S3 | None = Field(default=None, description="Upload to S3.")
+    pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
 
 
 class FileOutput(ApiModel):
@@ -141,8 +148,9 @@ class FileOutput(ApiModel):
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
-                    "has(self.s3) != has(self.pvc)",
-                    "each entry of fileOutputs needs exactly one destination: set either s3 or pvc",
+                    "!(has(self.s3) && has(self.pvc))",
+                    "each entry of fileOutputs takes at most one destination: set either s3 or pvc, or none"
+                    " for that of spec.storage or of the operator",
                 )
             ]
         }
@@ -235,52 +243,4 @@ class Limits(ApiModel):
     )
     max_parts: int | None = Field(
         default=None, ge=1, le=1000, description=f"Highest number of files; absent: {DEFAULT_MAX_PARTS}."
-    )
-
-
-Quantities = Annotated[dict[str, int | str], Field(max_length=8)]
-_QUANTITIES_RULE: dict[str, Any] = {
-    "x-kubernetes-validations": [
-        rule(
-            "self.all(k, type(self[k]) == int ? self[k] >= 0 :"
-            " (isQuantity(self[k]) && !quantity(self[k]).isLessThan(quantity('0'))))",
-            'template.resources must hold quantities of 0 or more: write for example cpu: "1200m" or memory: "512Mi"',
-        )
-    ]
-}
-
-
-class Resources(ApiModel):
-    """Requests and limits of the recorder's container; a name given here replaces that of the preset's table."""
-
-    requests: Quantities | None = Field(
-        default=None, description="Requests.", json_schema_extra=_QUANTITIES_RULE
-    )
-    limits: Quantities | None = Field(default=None, description="Limits.", json_schema_extra=_QUANTITIES_RULE)
-
-
-class Toleration(ApiModel):
-    """As in a pod."""
-
-    key: str | None = Field(default=None, max_length=316)
-    operator: Literal["Exists", "Equal"] | None = None
-    value: str | None = Field(default=None, max_length=63)
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: int | None = Field(default=None, ge=0, le=2**31)
-
-
-class Template(ApiModel):
-    """Overrides of the recorder's pod; applies to the next part."""
-
-    resources: Resources | None = None
-    node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] | None = (
-        None
-    )
-    tolerations: Annotated[list[Toleration], Field(max_length=32)] | None = None
-    service_account_name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=253,
-        description="Service account of the pod (workload identity); its token is not mounted.",
-        json_schema_extra=_dns_name("template.serviceAccountName"),
     )

@@ -80,6 +80,36 @@ class EncodingInfo(ApiModel):
     audio_bitrate: int | None = None
 
 
+class SecretInfo(ApiModel):
+    """Name of a Secret of the resource's namespace."""
+
+    name: _Name
+
+
+class S3Info(ApiModel):
+    """As s3 of an output."""
+
+    bucket: _Name
+    region: _Name | None = None
+    endpoint: _Name | None = None
+    force_path_style: bool | None = None
+    credentials_secret_ref: SecretInfo | None = None
+
+
+class ClaimInfo(ApiModel):
+    """As pvc of an output."""
+
+    claim_name: _Name
+
+
+class StorageInfo(ApiModel):
+    """Where the file of one output goes, and who said so."""
+
+    origin: Literal["output", "spec.storage", "operator"]
+    s3: S3Info | None = None
+    pvc: ClaimInfo | None = None
+
+
 class ResolvedInfo(ApiModel):
     """What defaults and names came to."""
 
@@ -87,6 +117,9 @@ class ResolvedInfo(ApiModel):
     preset: _Name | None = None
     encoding: EncodingInfo | None = None
     filepaths: Annotated[list[_Name], Field(max_length=10)] | None = None
+    storage: Annotated[list[StorageInfo], Field(max_length=10)] | None = Field(
+        default=None, description="Destination of each entry of spec.fileOutputs."
+    )
     tracks: _Name | None = Field(default=None, description="Track ids, for the printer column.")
     url: _Name | None = Field(default=None, description="LiveKit server.")
     token_expires_at: Time | None = None
@@ -126,7 +159,11 @@ class EgressStatus(ApiModel):
     part: int | None = Field(default=None, description="Number of the newest Job.")
     next_part_at: Time | None = Field(default=None, description="Back-off before the next recorder.")
     failures: int | None = Field(default=None, description="Recorders in a row that ended without any media.")
-    room_waits: int | None = Field(default=None, description="Times the room was closed before any media.")
+    room_waits: int | None = Field(
+        default=None,
+        description="Parts that do not count: the room was closed before any media, or a pod that never"
+        " started was replaced.",
+    )
     stop_requested_at: Time | None = Field(default=None, description="The stop is latched since.")
     resolved: ResolvedInfo | None = None
     progress: ProgressInfo | None = None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 
 from egress_operator import health
 from egress_operator.actions import Actions
 from egress_operator.connections import Connections
 from egress_operator.controller import Controller, is_settled
+from egress_operator.errors import StartupError
 from egress_operator.kube import Kube
 from egress_operator.metrics import Metrics
 from egress_operator.observe import Observer
@@ -20,7 +22,7 @@ from egress_operator.resync import Resync
 from egress_operator.rooms import RoomWatch
 from egress_operator.seen import Seen
 from egress_operator.settings import Settings
-from egress_operator.watch import Watch
+from egress_operator.watch import WATCH_ENDED, Watch
 from egress_operator.workqueue import WorkQueue
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +31,8 @@ _DRAIN_SECONDS = 20.0
 
 async def run(settings: Settings) -> None:
     """Run the operator until SIGTERM or SIGINT. Raises StartupError and whatever ends the watches."""
-    metrics, queue, seen = Metrics(), WorkQueue(), Seen()
+    metrics, seen = Metrics(), Seen()
+    queue = WorkQueue(is_urgent=seen.is_unstarted)
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube(settings, metrics))
         connections = Connections(settings, kube)
@@ -48,7 +51,7 @@ async def run(settings: Settings) -> None:
         await resync.check_definitions()
         rooms = await stack.enter_async_context(RoomWatch(queue.add, metrics))
         poller = Poller(queue.add, metrics, read_token=actions.read_control_token)
-        observer = Observer(kube, seen, connections, rooms=rooms, poller=poller)
+        observer = Observer(settings, kube, seen, connections=connections, rooms=rooms, poller=poller)
         controller = Controller(
             kube=kube,
             seen=seen,
@@ -66,12 +69,14 @@ async def run(settings: Settings) -> None:
             asyncio.create_task(poller.run(), name="poller"),
             asyncio.create_task(resync.run(), name="resync"),
         ]
-        watch = Watch(settings, seen, wake=queue.add, is_settled=is_settled)
-        await _serve(watch, queue, workers=workers, background=background)
+        watch = Watch(settings, seen, wake=queue.add, is_settled=is_settled, kinds=resync.served)
+        guard = partial(watch.guard, has_more=resync.has_more)
+        await _serve(watch, guard, queue, workers=workers, background=background)
 
 
 async def _serve(
     watch: Watch,
+    watch_guard: Callable[[asyncio.Event], Coroutine[None, None, None]],
     queue: WorkQueue,
     *,
     workers: Sequence[asyncio.Task[None]],
@@ -87,16 +92,27 @@ async def _serve(
         # kopf has put its own handlers there: it would cancel the watches before the workers are done.
         loop.add_signal_handler(number, told.set)
     waiting = asyncio.create_task(told.wait())
-    await asyncio.wait([waiting, watching, *workers, *background], return_when=asyncio.FIRST_COMPLETED)
+    guard = asyncio.create_task(watch_guard(ready), name="watch-guard")
+    await asyncio.wait([waiting, watching, guard, *workers, *background], return_when=asyncio.FIRST_COMPLETED)
     _LOG.info("operator drains")
     queue.close()
     await asyncio.wait(workers, timeout=_DRAIN_SECONDS)
-    for task in (*workers, *background, waiting, ended[0]):
+    for task in (*workers, *background, guard, waiting, ended[0]):
         task.cancel()
-    results = await asyncio.gather(*workers, *background, return_exceptions=True)
+    results = await asyncio.gather(*workers, *background, guard, return_exceptions=True)
     stop.set()
     with suppress(asyncio.CancelledError):
-        await watching
+        await _ended(watching)
     for result in results:
         if isinstance(result, Exception):
             raise result
+
+
+async def _ended(watching: asyncio.Task[None]) -> None:
+    """Wait for kopf's end. Raises StartupError for whatever ended it, which kopf has logged with all details."""
+    try:
+        await watching
+    except StartupError:
+        raise  # kopf also waits for our own tasks
+    except Exception as error:
+        raise StartupError(f"{WATCH_ENDED} ({type(error).__name__})") from error

@@ -122,6 +122,10 @@ class Controller:
         if terminal and changed:
             self._actions.crash("before-final-status")
         body = self._seen.body(key)
+        if body is not None and (body.get("status") or {}) != recording.status:
+            # A second operator: its word came in by the watch while we were acting on the one before.
+            return False
+        # Our own finalizer may have made the object newer than the observation.
         version = body["metadata"]["resourceVersion"] if body else recording.resource_version
         patch = {
             "metadata": {"resourceVersion": version},
@@ -158,7 +162,8 @@ def _fields(key: Key) -> dict[str, str]:
 
 
 def is_settled(key: Key, body: Document) -> bool:
-    """Return True for a recording that needs nothing more: over, tidied, and its last change noticed."""
+    """Return True for a recording that needs nothing more: over, tidied, its last change noticed, no end of its own."""
     recording = views.recording(key.kind, body)
     seen = recording.status.get("observedGeneration", 0) >= recording.generation
-    return status.is_terminal(recording.status) and not recording.has_finalizer and seen
+    expires = (body.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+    return status.is_terminal(recording.status) and not recording.has_finalizer and seen and not expires

@@ -50,7 +50,8 @@ def manifest(kind: str) -> dict[str, Any]:
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
             "spec": spec,
-            "status": structural(EgressStatus),
+            # To kstatus a resource without a status is ready: until the operator has seen it, it must not be.
+            "status": {**structural(EgressStatus), "default": {"observedGeneration": -1}},
         },
     }
     plural = PLURALS[kind]

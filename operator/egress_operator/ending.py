@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from egress_operator import status
 from egress_operator.errors import redact
 from egress_operator.model import (
     Action,
+    DeleteJob,
+    DeleteRecording,
     DeleteSecret,
     ExpireJob,
     Observed,
@@ -18,6 +20,9 @@ from egress_operator.model import (
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
 from egress_recorder.contract import EndReason, ErrorCode, Phase
+
+_TTL_LOOK = 3600.0
+"""Seconds; a recording that goes much later is looked at again by the resync anyway."""
 
 _ROOM_GONE_AFTER = 30.0
 """From part 2 on absence ends the recording after max(rejoinTimeout, 30 s), naturally."""
@@ -93,7 +98,10 @@ def finish(
         facts.setdefault("stopRequestedAt", format_time(situation.now.replace(microsecond=0)))
     extra = {"details": redact(details), "error": redact(error), "errorCode": int(code)}
     facts |= {key: value for key, value in extra.items() if value}
-    return decide(situation, phase=phase.value, reason=reason, after=tidy(situation.observed))
+    spec = situation.observed.recording.spec
+    soon = spec is not None and spec.ttl_seconds_after_finished is not None
+    after = tidy(situation.observed)
+    return decide(situation, phase=phase.value, reason=reason, after=after, requeue=0.2 if soon else None)
 
 
 def tidy(observed: Observed) -> tuple[Action, ...]:
@@ -101,5 +109,23 @@ def tidy(observed: Observed) -> tuple[Action, ...]:
     if not observed.recording.has_finalizer:
         return ()
     expiring = () if observed.recording.deleting else observed.jobs
-    jobs = tuple(ExpireJob(job.name) for job in expiring if not job.has_ttl and not job.deleting)
+    # A suspended Job never ends by itself, and whoever resumes it would start a recorder without a recording.
+    jobs = tuple(
+        DeleteJob(job.name) if job.suspended else ExpireJob(job.name)
+        for job in expiring
+        if not job.deleting and (job.suspended or not job.has_ttl)
+    )
     return (*jobs, DeleteSecret(), RemoveFinalizer())
+
+
+def farewell(observed: Observed, now: datetime) -> tuple[tuple[Action, ...], float | None]:
+    """Return what ttlSecondsAfterFinished asks for: the deletion when it is due, else the seconds until then."""
+    recording = observed.recording
+    ttl = recording.spec.ttl_seconds_after_finished if recording.spec else None
+    ended = recording.status.get("endedAt")
+    if ttl is None or recording.deleting or ended is None:
+        return (), None
+    left = ttl - (now - parse_time(ended)).total_seconds()
+    if left <= 0:
+        return (DeleteRecording(),), None
+    return (), min(left + 0.1, _TTL_LOOK)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
-from egress_operator import names, podspec
+from egress_operator import names, podspec, storage
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
-from egress_operator.api_parts import FileOutput
+from egress_operator.api_parts import Storage
 from egress_operator.facts import encoding_of
 from egress_operator.model import Document, Recording
+from egress_operator.parts import prior
 from egress_operator.settings import Settings
-from egress_operator.units import parse_duration, parse_time
+from egress_operator.units import parse_time
 from egress_recorder.contract import (
     CONFIG_FILE,
     CONTROL_TOKEN_FILE,
@@ -20,12 +24,9 @@ from egress_recorder.contract import (
     DesiredState,
     Destination,
     FileOutputConfig,
-    Gap,
     Limits,
     NameValues,
-    Part,
     ParticipantSource,
-    Prior,
     RecorderConfig,
     S3Destination,
     TrackCompositeSource,
@@ -57,9 +58,10 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
     spec = recording.spec
     assert spec is not None
     resolved = facts["resolved"]
+    places = storage.destinations(spec, facts)
     outputs = tuple(
-        FileOutputConfig(filepath=filepath, destination=_destination(spec.file_outputs, output))
-        for filepath, output in zip(resolved["filepaths"], spec.file_outputs, strict=True)
+        FileOutputConfig(filepath=filepath, destination=_destination(places, place))
+        for filepath, place in zip(resolved["filepaths"], places, strict=True)
     )
     return RecorderConfig(
         egress_id=facts["egressId"],
@@ -76,8 +78,8 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
         rejoin_timeout=spec.rejoin_seconds,
         limits=Limits(max_duration=spec.max_duration_seconds, max_size=spec.max_size_bytes),
         requested_at=parse_time(resolved["requestedAt"]),
-        prior=_prior(facts),
-    )
+        prior=prior(facts),
+    ).stamped()
 
 
 def _source(spec: Spec) -> ParticipantSource | TrackCompositeSource:
@@ -89,50 +91,19 @@ def _source(spec: Spec) -> ParticipantSource | TrackCompositeSource:
     )
 
 
-def _destination(outputs: Sequence[FileOutput], output: FileOutput) -> Destination:
-    if output.s3 is not None:
-        secret = output.s3.credentials_secret_ref
+def _destination(places: Sequence[Storage], place: Storage) -> Destination:
+    if place.s3 is not None:
+        secret = place.s3.credentials_secret_ref
         return S3Destination(
-            bucket=output.s3.bucket,
-            region=output.s3.region or "",
-            endpoint=output.s3.endpoint or "",
-            force_path_style=bool(output.s3.force_path_style),
-            credentials=str(podspec.credential_secrets(outputs).index(secret.name)) if secret else "",
+            bucket=place.s3.bucket,
+            region=place.s3.region or "",
+            endpoint=place.s3.endpoint or "",
+            force_path_style=bool(place.s3.force_path_style),
+            credentials=str(podspec.credential_secrets(places).index(secret.name)) if secret else "",
         )
-    assert output.pvc is not None
-    claim = output.pvc.claim_name
-    return VolumeDestination(volume=str(podspec.claims(outputs).index(claim)), claim_name=claim)
-
-
-def _prior(facts: Mapping[str, Any]) -> Prior:
-    """Return what earlier parts left: the later part continues the numbers, not the file."""
-    started = facts.get("startedAt")
-    return Prior(
-        parts=tuple(_prior_part(part) for part in facts.get("parts") or ()),
-        gaps=tuple(
-            Gap(
-                started_at=parse_time(gap["startedAt"]),
-                duration=parse_duration(gap["duration"]),
-                reason=gap["reason"],
-            )
-            for gap in facts.get("gaps") or ()
-        ),
-        started_at=parse_time(started) if started else None,
-    )
-
-
-def _prior_part(part: Mapping[str, Any]) -> Part:
-    return Part(
-        part=part["part"],
-        output=part["output"],
-        filename=part.get("filename", ""),
-        location=part.get("location", ""),
-        started_at=parse_time(part["startedAt"]) if "startedAt" in part else None,
-        ended_at=parse_time(part["endedAt"]) if "endedAt" in part else None,
-        duration=parse_duration(part.get("duration", "0s")),
-        size=part.get("size", 0),
-        end_reason=part.get("endReason", ""),
-    )
+    assert place.pvc is not None
+    claim = place.pvc.claim_name
+    return VolumeDestination(volume=str(podspec.claims(places).index(claim)), claim_name=claim)
 
 
 def owner_reference(recording: Recording) -> Document:
@@ -202,38 +173,57 @@ def token_patch(token: str) -> Document:
     return {"stringData": {TOKEN_FILE: token}}
 
 
-def job_manifest(recording: Recording, settings: Settings, *, part: int) -> Document:
-    """Return the Job of one part. Whether another part follows is the operator's decision, never the Job's."""
+def job_manifest(
+    recording: Recording, settings: Settings, *, part: int, facts: Mapping[str, Any] = MappingProxyType({})
+) -> Document:
+    """Return the Job of one part. Whether another part follows is the operator's decision, never the Job's.
+
+    `facts`: the status document, where the destinations are resolved.
+    """
     spec = recording.spec
     assert spec is not None
     name = names.job_name(recording.key.name, recording.uid, part)
     labels = {names.LABEL_PART: str(part)}
-    pod_metadata = {
-        "labels": _labels(recording) | labels,
-        "annotations": {
-            names.ANNOTATION_NAME: recording.key.name,
-            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-            "karpenter.sh/do-not-disrupt": "true",
-        },
-    }
+    template = podspec.template_of(spec, settings)
+    places = storage.destinations(spec, facts)
     job_spec: Document = {
         "backoffLimit": 0,
         "completions": 1,
         "parallelism": 1,
         "template": {
-            "metadata": pod_metadata,
-            "spec": podspec.pod_spec(spec, settings, secret=secret_name(recording)),
+            "metadata": {
+                "labels": template.get("labels", {}) | _labels(recording) | labels,
+                "annotations": _KEEP_OFF
+                | template.get("annotations", {})
+                | {names.ANNOTATION_NAME: recording.key.name},
+            },
+            "spec": podspec.pod_spec(spec, settings, secret=secret_name(recording), places=places),
         },
     }
+    if names.LABEL_QUEUE in recording.queue_labels:
+        # Kueue's own way: it takes the suspension away when the queue admits the Job.
+        job_spec["suspend"] = True
     deadline = _deadline(spec)
     if deadline is not None:
         job_spec["activeDeadlineSeconds"] = deadline
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": _metadata(recording, name, **labels),
-        "spec": job_spec,
-    }
+    metadata = _metadata(recording, name, **labels, **recording.queue_labels)
+    metadata["annotations"][names.ANNOTATION_POD_HASH] = _hash(job_spec["template"]["spec"])
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": job_spec}
+
+
+def pod_hash(job: Document) -> str:
+    """Return what a Job's pod is made of, as a short text to compare."""
+    return str(job["metadata"]["annotations"][names.ANNOTATION_POD_HASH])
+
+
+def _hash(pod: Document) -> str:
+    return hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:16]
+
+
+_KEEP_OFF = {
+    "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+    "karpenter.sh/do-not-disrupt": "true",
+}
 
 
 def _deadline(spec: Spec) -> int | None:

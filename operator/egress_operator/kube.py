@@ -86,7 +86,12 @@ class Kube:
         except (kubernetes_config.ConfigException, OSError) as error:
             raise SettingsError(f"no access to a cluster: {error}; set KUBECONFIG or run in a pod") from None
         configuration.connection_pool_maxsize = 40
-        self._client = DynamicClient(kubernetes_client.ApiClient(configuration))
+        # As kopf's watches do: no proxy and no netrc, which would be looked up in two threads for each request.
+        configuration.client_session_kwargs = {"trust_env": False}
+        client = kubernetes_client.ApiClient(configuration)
+        # Plain JSON goes in: the client need not walk through every body to make it so.
+        client.sanitize_for_serialization = lambda value: value
+        self._client = DynamicClient(client)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,10 +136,15 @@ class Kube:
             content_type="application/merge-patch+json",
         )
 
-    async def delete(self, resource: Resource, namespace: str, name: str) -> Document | Outcome:
-        """Delete an object and, in the background, what it owns."""
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str = ""
+    ) -> Document | Outcome:
+        """Delete an object and, in the background, what it owns. CONFLICT: it is another one than that `uid`."""
         path = resource.path(namespace, name)
-        return await self._call("delete", resource, path, propagation_policy="Background")
+        body: Document = {"propagationPolicy": "Background"}
+        if uid:
+            body["preconditions"] = {"uid": uid}
+        return await self._call("delete", resource, path, body=body)
 
     async def _call(self, verb: str, resource: Resource, path: str, **parameters: Any) -> Document | Outcome:
         tries = 1 if verb == "create" else _TRIES
@@ -182,15 +192,16 @@ def _is_transient(status: int) -> bool:
 
 
 def _api_error(error: ApiException, *, hide: bool) -> ApiError:
-    """The server's sentence, except about Secrets: it might quote what was sent."""
+    """The server's sentence, except about Secrets: it might quote what was sent. A quota's holds counts only."""
     reason, message = str(error.reason or ""), ""
-    if not hide:
-        try:
-            body = json.loads(error.body or "{}")
-            reason = body.get("reason") or reason
-            message = body.get("message") or ""
-        except (ValueError, AttributeError):
-            message = ""
+    try:
+        body = json.loads(error.body or "{}")
+        reason = body.get("reason") or reason
+        message = body.get("message") or ""
+    except (ValueError, AttributeError):
+        message = ""
+    if hide and "exceeded quota" not in message:
+        message = ""
     return ApiError(
         error.status or 0, reason, redact(message)[:_MESSAGE_LIMIT] or "the API server refused the request"
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from egress_operator.api import Spec
+from egress_operator.api_parts import Storage
 from egress_operator.names import Key
 from egress_recorder.contract import RecorderStatus
 
@@ -29,6 +30,8 @@ class Recording:
     spec: Spec | None
     spec_error: str = ""
     status: Mapping[str, Any] = field(default_factory=dict)
+    queue_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that its Jobs get as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,11 @@ class JobView:
     deleting: bool = False
     ended: str = ""
     has_ttl: bool = False
+    suspended: bool = False
+    queue: str = ""
+    """Name of the queue that decides when it may run."""
+    pod_hash: str = ""
+    """Of what its pod was made of; "" when it was not noted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +119,8 @@ class Observed:
     pods: tuple[PodView, ...] = ()
     live: bool = False
     room: RoomAnswer = RoomAnswer()
+    storage: Storage | Reason | None = None
+    """The operator's default storage, or why this recording cannot have it."""
     connection: Reason | None = None
     """Why there is no usable LiveKit connection; None: there is one."""
     url: str = ""
@@ -119,6 +129,8 @@ class Observed:
     silent_seconds: float = 0.0
     """For how long a recorder that had answered does not answer any more."""
     diagnosis: Reason | None = None
+    pod_hash: str = ""
+    """Of what a pod would be made of now; "" when it does not matter."""
 
 
 # ---- what is to be done --------------------------------------------------------------------------------------
@@ -143,6 +155,7 @@ class CreateJob:
     """The Job of one part."""
 
     part: int
+    status: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +196,11 @@ class RemoveFinalizer:
     """Nothing of the recording is alive."""
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteRecording:
+    """Its ttlSecondsAfterFinished is over: the resource itself goes, and all it owns."""
+
+
 Action = (
     AddFinalizer
     | WriteSecret
@@ -193,6 +211,7 @@ Action = (
     | ExpireJob
     | DeleteSecret
     | RemoveFinalizer
+    | DeleteRecording
 )
 
 

@@ -22,6 +22,11 @@ LABEL_UID: Final = f"{GROUP}/uid"
 LABEL_KIND: Final = f"{GROUP}/kind"
 LABEL_PART: Final = f"{GROUP}/part"
 ANNOTATION_NAME: Final = f"{GROUP}/name"
+ANNOTATION_POD_HASH: Final = f"{GROUP}/pod-hash"
+"""On a Job: of what its pod is made of. A part that cannot start is begun anew when that has changed."""
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+QUEUE_LABELS: Final = (LABEL_QUEUE, "kueue.x-k8s.io/priority-class")
+"""Of the resource, passed on to its Jobs."""
 CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 READY: Final = "Ready"

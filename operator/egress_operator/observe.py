@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 
-from egress_operator import names, status, verdict, views
+from egress_operator import jobs, names, status, storage, verdict, views
 from egress_operator.connections import Connection, Connections
 from egress_operator.errors import ConnectionProblem
 from egress_operator.kube import EVENTS, JOBS, PODS, RECORDINGS, Kube
@@ -15,6 +15,7 @@ from egress_operator.names import Key
 from egress_operator.progress import Poller
 from egress_operator.rooms import RoomWatch
 from egress_operator.seen import Seen
+from egress_operator.settings import Settings
 from egress_operator.verdict import State, Verdict
 from egress_recorder.contract import Phase
 
@@ -27,8 +28,16 @@ class Observer:
     """Reads; decides nothing."""
 
     def __init__(
-        self, kube: Kube, seen: Seen, connections: Connections, *, rooms: RoomWatch, poller: Poller
+        self,
+        settings: Settings,
+        kube: Kube,
+        seen: Seen,
+        *,
+        connections: Connections,
+        rooms: RoomWatch,
+        poller: Poller,
     ) -> None:
+        self._settings = settings
         self._kube = kube
         self._seen = seen
         self._connections = connections
@@ -41,7 +50,8 @@ class Observer:
         recording = await self._recording(key, live=live)
         if recording is None:
             return None
-        may_have_children = recording.has_finalizer or bool(recording.status.get("part"))
+        over = status.is_terminal(recording.status)
+        may_have_children = recording.has_finalizer or (bool(recording.status.get("part")) and not over)
         entry = self._seen.children(recording.uid)
         listed = live or (may_have_children and not entry.listed)
         if listed:
@@ -81,10 +91,11 @@ class Observer:
         recording = observed.recording
         if not _needs_room(recording, judged):
             self._rooms.forget(recording.key)
+            if not verdict.is_stalled(judged, now):
+                return observed
             subject = verdict.stalled_object(judged, now)
-            return (
-                replace(observed, diagnosis=await self._diagnose(recording, subject)) if subject else observed
-            )
+            reason = await self._diagnose(recording, subject) if subject else None
+            return replace(observed, diagnosis=reason, pod_hash=self._pod_hash(recording, judged))
         assert recording.spec is not None
         try:
             connection = await self._connections.resolve(recording)
@@ -92,7 +103,18 @@ class Observer:
             self._rooms.forget(recording.key)
             return replace(observed, connection=Reason(problem.reason, problem.message))
         room = self._room(recording, connection)
-        return replace(observed, room=room, url=connection.url)
+        default = storage.usable_default(
+            self._settings.default_storage, self._settings.storage_allowed_namespaces, recording.key.namespace
+        )
+        return replace(observed, room=room, storage=default, url=connection.url)
+
+    def _pod_hash(self, recording: Recording, judged: Verdict) -> str:
+        """Return of what the part's pod would be made now, "" when that cannot be told."""
+        resolved = recording.status.get("resolved") or {}
+        if recording.spec is None or "storage" not in resolved:
+            return ""
+        made = jobs.job_manifest(recording, self._settings, part=judged.part, facts=recording.status)
+        return jobs.pod_hash(made)
 
     def _room(self, recording: Recording, connection: Connection) -> RoomAnswer:
         assert recording.spec is not None

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from egress_operator import ending, facts, start, status, succession
+from egress_operator import ending, facts, parts, start, status, storage, succession
 from egress_operator.model import Action, DeleteJob, Observed, Plan, Poll, Reason, RenewToken, WriteStop
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
-from egress_operator.verdict import State, judge
+from egress_operator.verdict import State, is_stalled, judge
 from egress_recorder.contract import EndReason, ErrorCode, Phase, RecorderStatus
 
 TOKEN_RENEWAL = timedelta(hours=12)
@@ -20,6 +20,8 @@ TOKEN_RENEWAL = timedelta(hours=12)
 
 _SILENT_START = timedelta(seconds=10)
 """A recorder whose endpoint cannot be reached for so long is taken to be in the room."""
+_STALE_ANSWER = 5.0
+"""Seconds of silence after which a recorder's last answer does not outweigh a failing readiness probe any more."""
 _LOOK_AGAIN = 30.0
 
 
@@ -35,7 +37,7 @@ def plan(observed: Observed, *, now: datetime) -> Plan:  # noqa: PLR0911 - the o
         return Plan(look_closer=True)
     stop = _stop_wanted(observed)
     situation = Situation(observed, now, verdict, stop, facts.gather(observed))
-    facts.lose_earlier_parts(situation.facts, observed, newest=verdict.part, now=now)
+    parts.lose_earlier_parts(situation.facts, observed, newest=verdict.part, now=now)
     if recording.spec is None:
         return ending.fail(
             situation, error=recording.spec_error, code=ErrorCode.INVALID_ARGUMENT, reason="InvalidSpec"
@@ -68,6 +70,7 @@ def _after_the_end(observed: Observed, now: datetime) -> Plan:
     """The finalizer is the memory: while it is there, the tidying has not been finished."""
     recording = observed.recording
     after = ending.tidy(observed) if recording.has_finalizer else ()
+    going, requeue = ending.farewell(observed, now)
     # The reason and phase stay; only observedGeneration and StopLatched follow the spec.
     document = facts.gather(observed)
     situation = Situation(observed, now, judge(observed, now), stop=True, facts=document)
@@ -77,7 +80,8 @@ def _after_the_end(observed: Observed, now: datetime) -> Plan:
         situation,
         phase=recording.status["phase"],
         reason=Reason(reason, recording.status.get("message", "")),
-        after=after,
+        after=(*after, *going),
+        requeue=requeue,
     )
     return Plan(after=made.after) if recording.deleting else made
 
@@ -101,9 +105,25 @@ def _waiting(situation: Situation) -> Plan:
         reason = Reason("Stopping", "stopped before the recorder has started: its Job is being removed")
         return decide(situation, phase="Pending", reason=reason, before=before, requeue=5.0)
     reason = situation.observed.diagnosis or verdict.reason
+    reason = storage.explain_missing(reason, (facts.get("resolved") or {}).get("storage") or ())
+    if _is_outdated(situation):
+        assert verdict.job is not None
+        # The template or the operator's settings were corrected while the pod could not start: begin anew.
+        facts["roomWaits"] = facts.get("roomWaits", 0) + 1
+        reason = Reason("PodStarting", "what its pod is made of has changed: the Job is being replaced")
+        before = (DeleteJob(verdict.job.name),)
     if status.had_media(facts):
         reason = Reason("Resuming", f"part {verdict.part} is being started: {reason.message}")
-    return decide(situation, phase="Pending", reason=reason, requeue=5.0)
+    return decide(situation, phase="Pending", reason=reason, before=before, requeue=5.0)
+
+
+def _is_outdated(situation: Situation) -> bool:
+    """Return True for a pod that has been hindered for a while and would be made differently now."""
+    observed, verdict = situation.observed, situation.verdict
+    job = verdict.job
+    if job is None or job.deleting or not job.pod_hash or not observed.pod_hash:
+        return False
+    return is_stalled(verdict, situation.now) and job.pod_hash != observed.pod_hash
 
 
 def _name_children(situation: Situation) -> None:
@@ -122,7 +142,8 @@ def _running(situation: Situation) -> Plan:
     _name_children(situation)
     before = (*_latch(situation), *_renewal(situation))
     polled = situation.observed.polled if situation.observed.polled_part == verdict.part else None
-    recording = _records(polled, ready=pod.ready)
+    silent = situation.observed.silent_seconds >= _STALE_ANSWER
+    recording = _records(polled, ready=pod.ready, silent=silent)
     if recording:
         facts.setdefault("startedAt", format_time(now.replace(microsecond=0)))
         facts.pop("failures", None)
@@ -142,15 +163,15 @@ def _running(situation: Situation) -> Plan:
         reason=reason,
         recording=recording,
         before=before,
-        requeue=_LOOK_AGAIN if phase == "Active" and not situation.stop else 5.0,
+        requeue=_LOOK_AGAIN if phase == "Active" and pod.ready and not situation.stop else 5.0,
         poll=poll if pod.ip else None,
     )
 
 
-def _records(polled: RecorderStatus | None, *, ready: bool) -> bool:
+def _records(polled: RecorderStatus | None, *, ready: bool, silent: bool) -> bool:
     if polled is not None and (polled.phase is Phase.ENDING or polled.phase.is_terminal):
         return False
-    return ready or (polled is not None and polled.recording)
+    return ready or (polled is not None and polled.recording and not silent)
 
 
 def _phase(  # noqa: PLR0911 - the order of the returns is the rule
@@ -169,7 +190,9 @@ def _phase(  # noqa: PLR0911 - the order of the returns is the rule
     if recording:
         return "Active", Reason("Recording", "media is being written")
     if media:
-        return "Active", Reason("Resuming", f"part {verdict.part} waits for media")
+        silent = situation.observed.silent_seconds >= _STALE_ANSWER
+        what = "does not answer" if silent else "waits for media"
+        return "Active", Reason("Resuming", f"part {verdict.part} {what}")
     if polled is not None and polled.in_room:
         return "Starting", Reason(
             "WaitingForMedia", polled.message or "the recorder is in the room and waits for media"

@@ -1,17 +1,16 @@
-"""Owns the recorder's pod: command, mounts, probes, resources by preset, Pod Security *restricted*. Pure."""
+"""Owns the recorder's pod: command, environment, mounts, probes, Pod Security *restricted*. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
+from egress_operator import podtemplate, resources
 from egress_operator.api import Spec
-from egress_operator.api_parts import FileOutput
-from egress_operator.facts import encoding_of
+from egress_operator.api_parts import Storage
 from egress_operator.model import Document
 from egress_operator.settings import Settings
-from egress_operator.units import exact_quantity, parse_quantity
-from egress_recorder.contract import CONTROL_PORT, Encoding
+from egress_recorder.contract import CONTROL_PORT
 
 CONFIG_DIRECTORY: Final = "/etc/egress/recording"
 CREDENTIALS_ROOT: Final = "/etc/egress/credentials"
@@ -38,35 +37,38 @@ ARGUMENTS: Final = (
     f"$(POD_IP):{CONTROL_PORT}",
 )
 
-_REQUESTS: Final = (
-    # pixels per second up to, CPU, memory
-    (1280 * 720 * 30, "600m", "384Mi"),
-    (1280 * 720 * 60, "1100m", "512Mi"),
-    (1920 * 1080 * 30, "1200m", "512Mi"),
-    (1920 * 1080 * 60, "2200m", "768Mi"),
-)
-"""Of the presets; `advanced` takes the first row that holds its pixel rate, the last one beyond."""
+_FIXED: Final = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints", "serviceAccountName",
+                 "priorityClassName", "runtimeClassName", "imagePullSecrets")  # fmt: skip
+"""Fields of a template that are the pod's own, as they are."""
+
+_LIVENESS_GRACE: Final = 30
+"""Seconds. A supervisor that has not answered for a minute finalises nothing in ten more: the next part waits."""
 
 
-def credential_secrets(outputs: Sequence[FileOutput]) -> list[str]:
+def credential_secrets(places: Sequence[Storage]) -> list[str]:
     """Return the storage Secrets, each once; the index is the directory's name below the credentials root."""
     named = [
-        output.s3.credentials_secret_ref.name
-        for output in outputs
-        if output.s3 and output.s3.credentials_secret_ref
+        place.s3.credentials_secret_ref.name
+        for place in places
+        if place.s3 and place.s3.credentials_secret_ref
     ]
     return list(dict.fromkeys(named))
 
 
-def claims(outputs: Sequence[FileOutput]) -> list[str]:
+def claims(places: Sequence[Storage]) -> list[str]:
     """Return the claims, each once; the index is the directory's name below the volumes root."""
-    return list(dict.fromkeys(output.pvc.claim_name for output in outputs if output.pvc))
+    return list(dict.fromkeys(place.pvc.claim_name for place in places if place.pvc))
 
 
-def pod_spec(spec: Spec, settings: Settings, *, secret: str) -> Document:
-    """Return the pod's spec for one part."""
-    volumes, mounts = _volumes(spec.file_outputs, secret)
-    template = spec.template
+def template_of(spec: Spec, settings: Settings) -> Document:
+    """Return what is asked of the pod: the operator's defaults and the resource's own template in one."""
+    return podtemplate.merged(settings.recorder_template, spec.template)
+
+
+def pod_spec(spec: Spec, settings: Settings, *, secret: str, places: Sequence[Storage]) -> Document:
+    """Return the pod's spec for one part. `places`: the destination of each output."""
+    template = template_of(spec, settings)
+    volumes, mounts = _volumes(places, secret)
     pod: Document = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -80,37 +82,27 @@ def pod_spec(spec: Spec, settings: Settings, *, secret: str) -> Document:
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_container(spec, settings, mounts)],
-        "volumes": volumes,
+        "volumes": [*volumes, *template.get("volumes", ())],
     }
-    if template is not None:
-        if template.node_selector:
-            pod["nodeSelector"] = dict(template.node_selector)
-        if template.tolerations:
-            pod["tolerations"] = [
-                toleration.model_dump(by_alias=True, exclude_none=True) for toleration in template.tolerations
-            ]
-        if template.service_account_name:
-            pod["serviceAccountName"] = template.service_account_name
+    pod |= {name: template[name] for name in _FIXED if template.get(name)}
+    container = _container(settings, mounts=[*mounts, *template.get("volumeMounts", ())])
+    container["env"] = [*_environment(), *template.get("env", ())]
+    container["resources"] = resources.of_recorder(spec, settings, template.get("resources") or {})
+    pod["containers"] = [container]
     return pod
 
 
-def _container(spec: Spec, settings: Settings, mounts: list[Document]) -> Document:
+def _container(settings: Settings, *, mounts: list[Document]) -> Document:
     return {
         "name": "recorder",
         "image": settings.recorder_image,
-        "imagePullPolicy": "IfNotPresent",
+        "imagePullPolicy": settings.pull_policy,
         "command": list(settings.recorder_command),
         "args": list(ARGUMENTS),
-        "env": [
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            {"name": "HOME", "value": "/tmp"},  # noqa: S108 - a mounted emptyDir
-            {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108
-        ],
         "ports": [{"name": "control", "containerPort": CONTROL_PORT}],
         "readinessProbe": _probe("/readyz", period=1, failures=3),
-        "livenessProbe": _probe("/livez", period=10, failures=6) | {"initialDelaySeconds": 15},
-        "resources": _resources(spec),
+        "livenessProbe": _probe("/livez", period=10, failures=6)
+        | {"initialDelaySeconds": 15, "terminationGracePeriodSeconds": _LIVENESS_GRACE},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
@@ -123,6 +115,14 @@ def _container(spec: Spec, settings: Settings, mounts: list[Document]) -> Docume
     }
 
 
+def _environment() -> list[Document]:
+    return [
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "HOME", "value": "/tmp"},  # noqa: S108 - a mounted emptyDir
+        {"name": "TMPDIR", "value": "/tmp"},  # noqa: S108
+    ]
+
+
 def _probe(path: str, *, period: int, failures: int) -> Document:
     return {
         "httpGet": {"path": path, "port": CONTROL_PORT},
@@ -132,7 +132,7 @@ def _probe(path: str, *, period: int, failures: int) -> Document:
     }
 
 
-def _volumes(outputs: Sequence[FileOutput], secret: str) -> tuple[list[Document], list[Document]]:
+def _volumes(places: Sequence[Storage], secret: str) -> tuple[list[Document], list[Document]]:
     # Mode 0440 and fsGroup: root owns the files, the recorder's group reads them.
     volumes: list[Document] = [
         {"name": "recording", "secret": {"secretName": secret, "defaultMode": 0o440}},
@@ -144,36 +144,12 @@ def _volumes(outputs: Sequence[FileOutput], secret: str) -> tuple[list[Document]
         {"name": "scratch", "mountPath": SCRATCH},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a mounted emptyDir
     ]
-    for index, name in enumerate(credential_secrets(outputs)):
+    for index, name in enumerate(credential_secrets(places)):
         volumes.append({"name": f"credentials-{index}", "secret": {"secretName": name, "defaultMode": 0o440}})
         mounts.append(
             {"name": f"credentials-{index}", "mountPath": f"{CREDENTIALS_ROOT}/{index}", "readOnly": True}
         )
-    for index, name in enumerate(claims(outputs)):
+    for index, name in enumerate(claims(places)):
         volumes.append({"name": f"volume-{index}", "persistentVolumeClaim": {"claimName": name}})
         mounts.append({"name": f"volume-{index}", "mountPath": f"{VOLUMES_ROOT}/{index}"})
     return volumes, mounts
-
-
-def _resources(spec: Spec) -> Document:
-    cpu, memory = _requests(encoding_of(spec))
-    asked = spec.template.resources if spec.template else None
-    requests: dict[str, int | str] = {"cpu": cpu, "memory": memory, **((asked and asked.requests) or {})}
-    # Memory alone is limited: a throttled encoder drops frames, a leaking one must not take the node.
-    limits: dict[str, int | str] = {
-        "memory": 2 * parse_quantity(requests["memory"]),
-        **((asked and asked.limits) or {}),
-    }
-    for name in requests.keys() & limits.keys():
-        # A limit given alone must not be refused because the table asks for more.
-        if exact_quantity(requests[name]) > exact_quantity(limits[name]):
-            requests[name] = limits[name]
-    return {
-        "requests": {name: str(value) for name, value in requests.items()},
-        "limits": {name: str(value) for name, value in limits.items()},
-    }
-
-
-def _requests(encoding: Encoding) -> tuple[str, str]:
-    rate = encoding.width * encoding.height * encoding.framerate
-    return next(((cpu, memory) for pixels, cpu, memory in _REQUESTS if rate <= pixels), _REQUESTS[-1][1:])

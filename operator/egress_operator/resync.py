@@ -7,6 +7,7 @@ import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable
+from time import monotonic
 
 from egress_operator import names, views
 from egress_operator.errors import ApiError, StartupError
@@ -19,6 +20,11 @@ from egress_operator.settings import Settings
 from egress_operator.workqueue import WorkQueue
 
 _LOG = logging.getLogger(__name__)
+_PATIENCE = 60.0
+"""Seconds that definitions and rights may come after the operator, as they do when all is applied at once."""
+_PARTLY = 15.0
+"""Seconds after which the operator begins with one kind only."""
+_LOOK_AGAIN = 5.0
 
 
 class Resync:
@@ -40,23 +46,49 @@ class Resync:
         self._queue = queue
         self._metrics = metrics
         self._is_settled = is_settled
+        self.served = tuple(RECORDINGS)
 
-    async def check_definitions(self) -> None:
-        """Read both kinds once. Raises StartupError when a CRD is missing or may not be read."""
-        for kind, resource in RECORDINGS.items():
+    async def check_definitions(self, *, patience: float = _PATIENCE, partly: float = _PARTLY) -> None:
+        """Wait until both kinds can be read, for a while only; then `served` has the one that can.
+
+        One without the other happens when the definitions are being deleted: what still records has to end in good
+        order. Raises StartupError when neither is there for long. Times in seconds.
+        """
+        begun = monotonic()
+        while problems := await self._problems(tuple(RECORDINGS)):
+            waited = monotonic() - begun
+            self.served = tuple(kind for kind in RECORDINGS if kind not in problems)
+            if self.served and waited >= partly:
+                return
+            if waited >= patience:
+                raise StartupError("; ".join(problems.values()))
+            _LOG.warning(
+                "the cluster is not ready for the operator", extra={"fields": {"problems": problems}}
+            )
+            await asyncio.sleep(_LOOK_AGAIN)
+        self.served = tuple(RECORDINGS)
+
+    async def has_more(self) -> bool:
+        """Return True when a kind that is not served can be read now."""
+        absent = tuple(kind for kind in RECORDINGS if kind not in self.served)
+        return bool(absent) and len(await self._problems(absent)) < len(absent)
+
+    async def _problems(self, kinds: tuple[str, ...]) -> dict[str, str]:
+        problems = {}
+        for kind in kinds:
+            resource = RECORDINGS[kind]
             try:
                 async for _ in self._kube.list(resource, self._namespaces()[0]):
                     break
             except ApiError as error:
-                if error.status == 404:
-                    raise StartupError(
-                        f"the cluster does not know {kind}: apply crds/ of this release before the operator starts"
-                    ) from None
-                if error.status == 403:
-                    raise StartupError(
-                        f"the operator may not list {resource.plural}: {error.message}"
-                    ) from None
-                raise
+                if error.status not in {403, 404}:
+                    raise
+                problems[kind] = (
+                    f"the cluster does not know {kind}: apply crds/ of this release"
+                    if error.status == 404
+                    else f"the operator may not list {resource.plural}: {error.message}"
+                )
+        return problems
 
     async def run(self) -> None:
         """Resync for ever; a failure is logged and tried again at the next turn."""
@@ -72,8 +104,8 @@ class Resync:
         before = set(self._seen.recordings())
         present: set[Key] = set()
         phases: Counter[str] = Counter()
-        for kind, resource in RECORDINGS.items():
-            async for body in self._bodies(resource):
+        for kind in self.served:
+            async for body in self._bodies(RECORDINGS[kind]):
                 key = Key(kind, body["metadata"]["namespace"], body["metadata"]["name"])
                 present.add(key)
                 phases[(body.get("status") or {}).get("phase", "Pending")] += 1

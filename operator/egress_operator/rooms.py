@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Self
 from urllib.parse import urlsplit
@@ -20,7 +21,10 @@ from egress_operator.names import Key
 
 _LOG = logging.getLogger(__name__)
 INTERVAL = 2.0
-"""Seconds between two calls to one server."""
+"""Seconds between two calls to one server about all that wait."""
+
+_GATHER = 0.5
+"""Seconds between any two calls: who has just come is asked for in between, together with who came at that time."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _STALE_AFTER = 10.0
@@ -34,8 +38,11 @@ class RoomWatch:
         self._metrics = metrics
         self._servers: dict[Connection, _Server] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        # One for all: its connections stay open between two calls, or each would cost a TLS handshake.
+        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
         self._tasks = asyncio.TaskGroup()
         await self._tasks.__aenter__()
         return self
@@ -45,13 +52,16 @@ class RoomWatch:
         for server in self._servers.values():
             server.cancel()
         await self._tasks.__aexit__(None, None, None)
+        assert self._session is not None
+        await self._session.close()
 
     def answer(self, key: Key, connection: Connection, room_name: str) -> RoomAnswer:
         """Return what is known now; the recording is woken when more is known."""
         assert self._tasks is not None
+        assert self._session is not None
         server = self._servers.get(connection)
         if server is None or server.is_finished:
-            server = _Server(connection, self._wake, self._metrics)
+            server = _Server(connection, self._session, self._wake, self._metrics)
             self._servers[connection] = server
             server.start(self._tasks)
         return server.ask(key, room_name)
@@ -67,12 +77,20 @@ class RoomWatch:
 class _Server:
     """One LiveKit server; its task ends when nobody waits."""
 
-    def __init__(self, connection: Connection, wake: Callable[[Key], None], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        session: aiohttp.ClientSession,
+        wake: Callable[[Key], None],
+        metrics: Metrics,
+    ) -> None:
         self._connection = connection
+        self._session = session
         self._wake = wake
         self._metrics = metrics
         self._waiting: dict[Key, str] = {}
         self._answers: dict[Key, tuple[float, RoomAnswer]] = {}
+        self._newcomer = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -87,6 +105,8 @@ class _Server:
             self._task.cancel()
 
     def ask(self, key: Key, room_name: str) -> RoomAnswer:
+        if key not in self._waiting:
+            self._newcomer.set()
         self._waiting[key] = room_name
         at, answer = self._answers.get(key, (float("-inf"), RoomAnswer()))
         if monotonic() - at > _STALE_AFTER:
@@ -98,10 +118,21 @@ class _Server:
         self._answers.pop(key, None)
 
     async def _run(self) -> None:
+        everyone_at = float("-inf")
         while self._waiting:
+            self._newcomer.clear()
             asked = dict(self._waiting)
-            self._tell(asked, await self._list(sorted(set(asked.values()))))
-            await asyncio.sleep(INTERVAL)
+            if monotonic() >= everyone_at:
+                everyone_at = monotonic() + INTERVAL
+            else:
+                asked = {key: room for key, room in asked.items() if key not in self._answers}
+            if asked:
+                self._tell(asked, await self._list(sorted(set(asked.values()))))
+            await asyncio.sleep(_GATHER)
+            with suppress(TimeoutError):
+                # Not wait_for: it loses a cancellation that comes together with the newcomer.
+                async with asyncio.timeout(max(0.0, everyone_at - monotonic())):
+                    await self._newcomer.wait()
 
     def _tell(self, asked: dict[Key, str], answers: dict[str, RoomAnswer] | RoomAnswer) -> None:
         for key, room_name in asked.items():
@@ -117,7 +148,7 @@ class _Server:
         connection = self._connection
         try:
             async with api.LiveKitAPI(
-                connection.url, connection.api_key, connection.api_secret, timeout=_TIMEOUT
+                connection.url, connection.api_key, connection.api_secret, session=self._session
             ) as livekit:
                 reply = await livekit.room.list_rooms(api.ListRoomsRequest(names=rooms))
         except Exception as error:  # noqa: BLE001 - whatever one server answers, the others are served on

@@ -39,6 +39,18 @@ def rule(expression: str, message: str, **extra: str) -> dict[str, Any]:
     return {"rule": " ".join(expression.split()), "message": message, **extra}
 
 
+def dns_name(field: str) -> dict[str, Any]:
+    """Return the CEL rule of a field that names an object."""
+    return {
+        "x-kubernetes-validations": [
+            rule(
+                "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+                f"{field} must be the name of an object: lower case letters, digits, '-' and '.'",
+            )
+        ]
+    }
+
+
 def structural(model: type[BaseModel]) -> dict[str, Any]:
     """Return the OpenAPI v3 structural schema of a model, by alias."""
     document = model.model_json_schema(by_alias=True)

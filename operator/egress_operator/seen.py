@@ -43,6 +43,11 @@ class Seen:
         """Return the newest known body."""
         return self._bodies.get(key)
 
+    def is_unstarted(self, key: Key) -> bool:
+        """Return True for a recording that has never had a recorder: each second it waits is not recorded."""
+        body = self._bodies.get(key)
+        return body is not None and "jobName" not in (body.get("status") or {})
+
     def put(self, key: Key, body: Document) -> bool:
         """Keep a body unless a newer one is known. Returns True when it is news."""
         known = self._bodies.get(key)

@@ -4,13 +4,19 @@
 |---|---|
 | LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET | default LiveKit connection; all three or none |
 | EGRESS_DEFAULT_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
+| EGRESS_DEFAULT_STORAGE | JSON, `{"s3": {…}}` or `{"pvc": {…}}` as in a resource: destination of outputs that name none; absent: none |
+| EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_RECORDER_IMAGE | image of the recorder's pods |
+| EGRESS_RECORDER_IMAGE_PULL_POLICY | IfNotPresent (default), Always or Never |
+| EGRESS_RECORDER_TEMPLATE | JSON of the shape of `spec.template`: defaults of every recorder's pod, the resource's own win |
+| EGRESS_RECORDER_RESOURCES | JSON, preset name to `{"requests": {…}, "limits": {…}}`: instead of the built-in table's |
 | EGRESS_RECORDER_COMMAND | overrides the container's command: JSON list or shell words |
 | KUBECONFIG | path; absent: in-cluster |
 | WATCH_NAMESPACES | namespaces to serve, comma separated; absent: the whole cluster |
 | EGRESS_OPERATOR_BIND | `HOST`, default all addresses of the pod |
 | EGRESS_OPERATOR_PORT | `/healthz` and `/metrics`, default 8081; 0 takes a free port and logs it |
 | EGRESS_TERMINATION_GRACE_SECONDS | grace of a recorder's pod, default 600 |
+| EGRESS_JOB_TTL_SECONDS | how long finished Jobs are kept, default 3600 |
 | EGRESS_RESYNC_SECONDS | full re-listing, default 300 |
 | EGRESS_LOG_LEVEL | default INFO |
 | EGRESS_OPERATOR_CRASH_AT | only for tests: the process dies hard after-secret, after-job or before-final-status |
@@ -25,10 +31,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from egress_operator import settings_json
+from egress_operator.api_parts import Storage
+from egress_operator.api_template import Resources, Template
 from egress_operator.errors import SettingsError
 
+PullPolicy = Literal["IfNotPresent", "Always", "Never"]
 CrashPoint = Literal["", "after-secret", "after-job", "before-final-status"]
 CRASH_POINTS: tuple[CrashPoint, ...] = ("", "after-secret", "after-job", "before-final-status")
+PULL_POLICIES: tuple[PullPolicy, ...] = ("IfNotPresent", "Always", "Never")
 
 DEFAULT_IMAGE = "livekit-egress-recorder:0.1.0"
 
@@ -42,7 +53,12 @@ class Settings(BaseModel):
     livekit_api_key: str = ""
     livekit_api_secret: str = Field(default="", repr=False)
     default_allowed_namespaces: frozenset[str] = frozenset({"*"})
+    default_storage: Storage | None = None
+    storage_allowed_namespaces: frozenset[str] = frozenset({"*"})
     recorder_image: str = DEFAULT_IMAGE
+    pull_policy: PullPolicy = "IfNotPresent"
+    recorder_template: Template | None = None
+    recorder_resources: Mapping[str, Resources] = {}
     recorder_command: tuple[str, ...] = ("egress-recorder",)
     kubeconfig: str = ""
     watch_namespaces: tuple[str, ...] = ()
@@ -50,7 +66,7 @@ class Settings(BaseModel):
     port: int = Field(default=8081, ge=0, le=65535)
     termination_grace_seconds: int = Field(default=600, ge=1)
     resync_seconds: float = Field(default=300.0, ge=1)
-    job_ttl_seconds: int = 3600
+    job_ttl_seconds: int = Field(default=3600, ge=0)
     workers: int = 16
     log_level: str = "INFO"
     crash_at: CrashPoint = ""
@@ -78,6 +94,9 @@ def load(environment: Mapping[str, str]) -> Settings:
     level = environment.get("EGRESS_LOG_LEVEL", "INFO").upper()
     if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
         raise SettingsError("EGRESS_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR")
+    pull_policy = environment.get("EGRESS_RECORDER_IMAGE_PULL_POLICY") or "IfNotPresent"
+    if pull_policy not in PULL_POLICIES:
+        raise SettingsError(f"EGRESS_RECORDER_IMAGE_PULL_POLICY must be one of {', '.join(PULL_POLICIES)}")
     return Settings(
         livekit_url=default[0],
         livekit_api_key=default[1],
@@ -85,7 +104,14 @@ def load(environment: Mapping[str, str]) -> Settings:
         default_allowed_namespaces=frozenset(
             _words(environment.get("EGRESS_DEFAULT_ALLOWED_NAMESPACES", "*"))
         ),
+        default_storage=settings_json.storage(environment),
+        storage_allowed_namespaces=frozenset(
+            _words(environment.get("EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES", "*"))
+        ),
         recorder_image=environment.get("EGRESS_RECORDER_IMAGE") or DEFAULT_IMAGE,
+        pull_policy=pull_policy,
+        recorder_template=settings_json.template(environment),
+        recorder_resources=settings_json.resources(environment),
         recorder_command=_command(environment.get("EGRESS_RECORDER_COMMAND", "")),
         kubeconfig=environment.get("KUBECONFIG", ""),
         watch_namespaces=tuple(sorted(set(_words(environment.get("WATCH_NAMESPACES", ""))))),
@@ -93,6 +119,7 @@ def load(environment: Mapping[str, str]) -> Settings:
         port=_number(environment, "EGRESS_OPERATOR_PORT", 8081, low=0, high=65535),
         termination_grace_seconds=_number(environment, "EGRESS_TERMINATION_GRACE_SECONDS", 600, low=1),
         resync_seconds=_number(environment, "EGRESS_RESYNC_SECONDS", 300, low=1),
+        job_ttl_seconds=_number(environment, "EGRESS_JOB_TTL_SECONDS", 3600, low=0),
         log_level=level,
         crash_at=crash_at,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from egress_operator import ending, jobs, names, status
+from egress_operator import ending, jobs, names, status, storage
 from egress_operator.model import (
     Action,
     AddFinalizer,
@@ -41,9 +41,14 @@ def part(situation: Situation, *, number: int) -> Plan:
     if number > 1:
         facts["retryCount"] = facts.get("retryCount", 0) + 1
     jobs.resolve_names(recording, facts)
+    if "storage" not in facts["resolved"]:
+        default = observed.storage
+        facts["resolved"]["storage"] = storage.resolve(
+            recording.spec, None if isinstance(default, Reason) else default
+        )
     facts["resolved"]["url"] = observed.url
     facts["resolved"]["tokenExpiresAt"] = format_time((situation.now + TOKEN_LIFETIME).replace(microsecond=0))
-    actions: tuple[Action, ...] = (WriteSecret(number, facts["roomId"], facts), CreateJob(number))
+    actions: tuple[Action, ...] = (WriteSecret(number, facts["roomId"], facts), CreateJob(number, facts))
     if not recording.has_finalizer:
         actions = (AddFinalizer(), *actions)
     media = status.had_media(facts)
@@ -58,11 +63,13 @@ def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one retur
     assert recording.spec is not None
     if observed.connection is not None:
         return _wait(situation, observed.connection, requeue=10.0)
+    if isinstance(observed.storage, Reason) and _lacks_storage(situation):
+        return _wait(situation, observed.storage, requeue=30.0)
     match room.state:
         case RoomState.PRESENT:
             return None
         case RoomState.UNKNOWN:
-            if now - recording.created < _FIRST_ANSWER and not recording.status:
+            if now - recording.created < _FIRST_ANSWER and "phase" not in recording.status:
                 return Plan(requeue=0.5)
             return _wait(
                 situation, Reason("WaitingForRoom", "LiveKit is being asked for the room"), requeue=2.0
@@ -82,6 +89,12 @@ def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one retur
         )
     message = f"room {recording.spec.room_name} does not exist yet; the recording starts when it does"
     return _wait(situation, Reason("WaitingForRoom", message), requeue=_until(situation, timeout))
+
+
+def _lacks_storage(situation: Situation) -> bool:
+    spec = situation.observed.recording.spec
+    assert spec is not None
+    return "storage" not in situation.facts["resolved"] and storage.needs_default(spec)
 
 
 def _until(situation: Situation, timeout: float | None) -> float:

@@ -11,8 +11,8 @@ from typing import Any
 
 from egress_operator import names
 from egress_operator.api_status import TERMINAL_PHASES
-from egress_operator.facts import clean
 from egress_operator.model import Document, Observed, Reason
+from egress_operator.parts import clean
 from egress_operator.units import format_time, parse_time
 
 NUMBERS_EVERY = timedelta(seconds=10)

@@ -12,8 +12,8 @@ from datetime import timedelta
 from egress_operator import start, status
 from egress_operator.ending import fail, finish, is_uploaded, livekit_details
 from egress_operator.errors import redact
-from egress_operator.facts import lose_part
 from egress_operator.model import Action, DeleteJob, Plan, Reason
+from egress_operator.parts import lose_part
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
 from egress_operator.verdict import State
@@ -146,8 +146,10 @@ def _next_part(situation: Situation, *, delay: float) -> Plan:
         return _exhausted(situation)
     due = parse_time(facts.setdefault("nextPartAt", format_time(now + timedelta(seconds=delay))))
     retire: tuple[Action, ...] = ()
-    if verdict.state is State.UNREACHABLE and verdict.job is not None:
-        retire = (DeleteJob(verdict.job.name),)
+    job = verdict.job
+    if job is not None and not job.deleting and (verdict.state is State.UNREACHABLE or job.suspended):
+        # A suspended Job (a queue's preemption) would start this part a second time when it is resumed.
+        retire = (DeleteJob(job.name),)
     if now < due:
         reason = _resuming(situation, f"part {number} follows: {verdict.reason.message}")
         wait = max(0.2, (due - now).total_seconds())

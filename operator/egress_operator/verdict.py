@@ -67,11 +67,11 @@ def judge(observed: Observed, now: datetime) -> Verdict:
         (pod for pod in observed.pods if pod.part == part), key=lambda pod: (not pod.ended, pod.created)
     )
     pod = pods[-1] if pods else None
-    if pod is None:
+    if pod is None or _is_sent_back(job, pod):
         return _without_pod(part, job, status.get("jobName", ""))
     if pod.ended:
         result = result_of(pod, observed.recording.uid)
-        return Verdict(State.OVER, part, job, pod, _end_reason(pod), result)
+        return Verdict(State.OVER, part, job, pod, end_of(pod), result)
     if _is_unreachable(pod, now) or _is_silent(observed, pod):
         reason = Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
         return Verdict(State.UNREACHABLE, part, job, pod, reason)
@@ -99,13 +99,19 @@ def result_of(pod: PodView, uid: str) -> RecorderResult | None:
 
 def stalled_object(verdict: Verdict, now: datetime) -> str:
     """Return the UID of the pod or Job whose Events tell why nothing happens, "" when it is too early to ask."""
-    if verdict.state is not State.WAITING:
-        return ""
     subject = verdict.pod or verdict.job
-    if subject is None or now - subject.created < STALLED_AFTER:
+    if subject is None or not is_stalled(verdict, now):
         return ""
-    # The image's own trouble is in the pod's status already, with its message.
+    # The image's and the scheduler's trouble is in the pod's status already, with its message.
     return "" if verdict.pod and verdict.pod.waiting_message else subject.uid
+
+
+def is_stalled(verdict: Verdict, now: datetime) -> bool:
+    """Return True for a part that should have been started by now; one in a queue has time."""
+    if verdict.state is not State.WAITING or (verdict.job is not None and verdict.job.suspended):
+        return False
+    subject = verdict.pod or verdict.job
+    return subject is not None and now - subject.created >= STALLED_AFTER
 
 
 def _without_pod(part: int, job: JobView | None, job_name: str) -> Verdict:
@@ -114,7 +120,19 @@ def _without_pod(part: int, job: JobView | None, job_name: str) -> Verdict:
         return Verdict(State.OVER, part, reason=reason, by_absence=True)
     if job.ended:
         return Verdict(State.OVER, part, job, reason=Reason("PodGone", redact(job.ended)), by_absence=True)
+    if job.suspended:
+        return Verdict(State.WAITING, part, job, reason=_queued(job))
     return Verdict(State.WAITING, part, job, reason=Reason("PodNotCreated", f"Job {job.name} has no pod yet"))
+
+
+def _queued(job: JobView) -> Reason:
+    whom = f"queue {job.queue} has not admitted it yet" if job.queue else "somebody has suspended it"
+    return Reason("Queued", f"Job {job.name} is suspended: {whom}; the recording starts when it may run")
+
+
+def _is_sent_back(job: JobView | None, pod: PodView) -> bool:
+    """A queue took the pod back before its container started: the same Job waits again, no part is over."""
+    return job is not None and job.suspended and not job.ended and pod.gone and not pod.started
 
 
 def _is_unreachable(pod: PodView, now: datetime) -> bool:
@@ -135,7 +153,7 @@ def _is_silent(observed: Observed, pod: PodView) -> bool:
 def fate_of(pod: PodView, now: datetime) -> Reason:
     """Return in one sentence why an earlier part is over."""
     if pod.ended:
-        return _end_reason(pod)
+        return end_of(pod)
     if _is_unreachable(pod, now):
         return Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
     return Reason("Superseded", f"pod {pod.name} was superseded by a newer part")
@@ -143,11 +161,11 @@ def fate_of(pod: PodView, now: datetime) -> Reason:
 
 def _waiting_reason(pod: PodView) -> Reason:
     reason = pod.waiting_reason or "PodStarting"
-    message = redact(pod.waiting_message) or f"pod {pod.name} is starting ({reason})"
-    return Reason(reason, message)
+    return Reason(reason, pod.waiting_message or f"pod {pod.name} is starting")
 
 
-def _end_reason(pod: PodView) -> Reason:
+def end_of(pod: PodView) -> Reason:
+    """Return in one sentence how a pod ended."""
     if pod.exit_code is None and pod.gone and not pod.end_reason:
         return Reason("PodGone", f"pod {pod.name} is gone and left no record")
     code = f", exit code {pod.exit_code}" if pod.exit_code is not None else ""

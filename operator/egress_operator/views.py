@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from egress_operator import names
+from egress_operator import names, reasons
 from egress_operator.api import parse_spec
 from egress_operator.errors import redact
 from egress_operator.model import JobView, PodView, Reason, Recording
@@ -36,6 +36,11 @@ def recording(kind: str, body: Mapping[str, Any]) -> Recording:
         spec=spec,
         spec_error=error,
         status=body.get("status") or {},
+        queue_labels={
+            name: value
+            for name, value in (metadata.get("labels") or {}).items()
+            if name in names.QUEUE_LABELS
+        },
     )
 
 
@@ -59,6 +64,7 @@ def job(body: Mapping[str, Any]) -> JobView:
     for condition in status.get("conditions") or ():
         if condition.get("status") == "True" and condition.get("type") in {"Complete", "Failed"}:
             ended = condition.get("message") or condition.get("reason") or condition["type"]
+    spec = body.get("spec") or {}
     return JobView(
         uid=metadata["uid"],
         name=metadata["name"],
@@ -66,7 +72,10 @@ def job(body: Mapping[str, Any]) -> JobView:
         created=_time(metadata.get("creationTimestamp")) or _EPOCH,
         deleting="deletionTimestamp" in metadata,
         ended=ended,
-        has_ttl=(body.get("spec") or {}).get("ttlSecondsAfterFinished") is not None,
+        has_ttl=spec.get("ttlSecondsAfterFinished") is not None,
+        suspended=bool(spec.get("suspend")),
+        queue=(metadata.get("labels") or {}).get(names.LABEL_QUEUE, ""),
+        pod_hash=(metadata.get("annotations") or {}).get(names.ANNOTATION_POD_HASH, ""),
     )
 
 
@@ -93,23 +102,34 @@ def pod(body: Mapping[str, Any], *, gone: bool = False) -> PodView:
         waiting_reason=waiting.reason,
         waiting_message=waiting.message,
         exit_code=terminated.get("exitCode"),
-        end_reason=_end_reason(status, terminated) if failed or terminated else "",
+        end_reason=_end_reason(status, terminated, conditions) if failed or terminated else "",
         ended_at=_time(terminated.get("finishedAt")),
         message=terminated.get("message") or "",
     )
 
 
-def _end_reason(status: Mapping[str, Any], terminated: Mapping[str, Any]) -> str:
-    # The pod's own reason (Evicted, NodeLost …) says more than the container's "Error".
-    return str(status.get("reason") or terminated.get("reason") or status.get("phase") or "Error")
+def _end_reason(
+    status: Mapping[str, Any], terminated: Mapping[str, Any], conditions: Mapping[str, Any]
+) -> str:
+    # The pod's own reason (Evicted, NodeLost …) and who disrupted it say more than the container's "Error".
+    own = terminated.get("reason")
+    disrupted = _is_true(conditions, "DisruptionTarget") and own in {None, "Completed", "Error"}
+    cause = conditions["DisruptionTarget"].get("reason") if disrupted else None
+    return str(status.get("reason") or cause or own or status.get("phase") or "Error")
 
 
 def _waiting(state: Mapping[str, Any], conditions: Mapping[str, Any]) -> Reason:
     scheduled = conditions.get("PodScheduled") or {}
     if scheduled.get("status") == "False":
-        return Reason(scheduled.get("reason") or "Unschedulable", scheduled.get("message") or "")
+        return reasons.of_waiting(
+            scheduled.get("reason") or "Unschedulable", _short(scheduled.get("message") or "")
+        )
     waiting = state.get("waiting") or {}
-    return Reason(waiting.get("reason") or "", waiting.get("message") or "")
+    return reasons.of_waiting(waiting.get("reason") or "", _short(waiting.get("message") or ""))
+
+
+def _short(message: str) -> str:
+    return redact(" ".join(message.split()))[:_MESSAGE_LIMIT]
 
 
 def _unreachable_since(conditions: Mapping[str, Any]) -> datetime | None:
@@ -133,30 +153,45 @@ def _time(text: str | None) -> datetime | None:
     return parse_time(text) if text else None
 
 
-_EVENT_RANK = ("FailedMount", "FailedScheduling", "FailedCreate", "Failed", "ErrImagePull", "BackOff")
+_EVENT_RANK = (
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedScheduling",
+    "FailedCreate",
+    "FailedCreatePodSandBox",
+    "Failed",
+    "ErrImagePull",
+    "BackOff",
+)
+_OVERCOME_BY = {
+    "FailedScheduling": frozenset({"Scheduled"}),
+    "FailedMount": frozenset({"Pulling", "Pulled", "Created"}),
+    "FailedAttachVolume": frozenset({"SuccessfulAttachVolume", "Pulling", "Pulled", "Created"}),
+    "FailedCreatePodSandBox": frozenset({"Pulling", "Pulled", "Created"}),
+    "FailedCreate": frozenset({"SuccessfulCreate"}),
+}
+"""A Warning is history as soon as a later Event of these tells that the pod has come further."""
 
 
 def diagnose(events: Sequence[Mapping[str, Any]]) -> Reason | None:
     """Return what hinders a pod or Job, from its Events: the newest of the most telling kind."""
-    warnings = [
-        event for event in events if event.get("type") == "Warning" and event.get("reason") in _EVENT_RANK
-    ]
+    warnings = [event for event in events if event.get("type") == "Warning" and _hinders(event, events)]
     if not warnings:
         return None
     best = min(_EVENT_RANK.index(event["reason"]) for event in warnings)
     of_kind = [event for event in warnings if event["reason"] == _EVENT_RANK[best]]
-    newest = max(of_kind, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    message = redact(" ".join(str(newest.get("message", "")).split()))[:_MESSAGE_LIMIT]
-    return Reason(_condition_reason(newest["reason"], message), message)
+    newest = max(of_kind, key=_seen_at)
+    return reasons.of_event(newest["reason"], _short(str(newest.get("message", ""))))
 
 
-def _condition_reason(reason: str, message: str) -> str:
-    lowered = message.lower()
-    if reason == "FailedMount" and "secret" in lowered and "not found" in lowered:
-        return "MissingSecret"
-    if reason == "FailedScheduling":
-        missing_claim = "persistentvolumeclaim" in lowered and "not found" in lowered
-        return "MissingVolumeClaim" if missing_claim else "Unschedulable"
-    if reason == "FailedCreate" and "exceeded quota" in lowered:
-        return "QuotaExceeded"
-    return {"Failed": "ImagePullFailed", "BackOff": "ImagePullBackOff"}.get(reason, reason)
+def _hinders(event: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> bool:
+    reason = event.get("reason")
+    if reason not in _EVENT_RANK:
+        return False
+    better = _OVERCOME_BY.get(reason, frozenset())
+    return not any(other.get("reason") in better and _seen_at(other) >= _seen_at(event) for other in events)
+
+
+def _seen_at(event: Mapping[str, Any]) -> str:
+    series = event.get("series") or {}
+    return str(series.get("lastObservedTime") or event.get("lastTimestamp") or event.get("eventTime") or "")

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import kopf
 
 from egress_operator import names, views
+from egress_operator.errors import StartupError
 from egress_operator.model import Document
 from egress_operator.names import Key
 from egress_operator.seen import Seen
@@ -21,6 +22,13 @@ from egress_operator.settings import Settings
 
 _LOG = logging.getLogger(__name__)
 _BACKOFF_LIMIT = 30.0
+_WATCHER = "watcher for "
+"""How kopf 1.45 names the tasks of its watches."""
+WATCH_ENDED = (
+    "a watch of the API server has ended: the definitions of crds/ or the operator's rights were taken away;"
+    " it has to be started anew"
+)
+_GUARD_EVERY = 5.0
 
 
 class _EndlessBackoffs:
@@ -33,6 +41,22 @@ class _EndlessBackoffs:
             delay = min(_BACKOFF_LIMIT, delay * 2)
 
 
+class _NoDifferences(kopf.DiffBaseStorage):  # type: ignore[misc]  # kopf's types are not followed
+    """Tells kopf that nothing has ever changed: it would copy every object of every event to find out what has.
+
+    Only its change handlers, daemons and timers would ask, and there are none.
+    """
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return
+
+
 class Watch:
     """Watches both kinds, and our Jobs and pods by label."""
 
@@ -43,11 +67,13 @@ class Watch:
         *,
         wake: Callable[[Key], None],
         is_settled: Callable[[Key, Document], bool],
+        kinds: Sequence[str] = tuple(names.PLURALS),
     ) -> None:
         self._settings = settings
         self._seen = seen
         self._wake = wake
         self._is_settled = is_settled
+        self._kinds = kinds
 
     async def run(self, *, ready: asyncio.Event, stop: asyncio.Event) -> None:
         """Watch until `stop` is set. Raises when the credentials are refused."""
@@ -64,11 +90,33 @@ class Watch:
             stop_flag=stop,
         )
 
+    async def guard(self, ready: asyncio.Event, *, has_more: Callable[[], Awaitable[bool]]) -> None:
+        """Wait until the watches are not the right ones any more. Raises StartupError then; never returns.
+
+        kopf logs one that has died, and may go on without: definitions that were deleted (404) or rights that were
+        taken away (403) would leave an operator that sees nothing, also when they are back. `has_more`: whether a
+        definition that was missing at the start is there now.
+        """
+        await ready.wait()
+        complete = False
+        wanted = (len(self._kinds) + 2) * max(1, len(self._settings.watch_namespaces))
+        while True:
+            await asyncio.sleep(_GUARD_EVERY)
+            alive = sum(task.get_name().startswith(_WATCHER) for task in asyncio.all_tasks())
+            if complete and alive < wanted:
+                raise StartupError(WATCH_ENDED)
+            if len(self._kinds) < len(names.PLURALS) and await has_more():
+                raise StartupError(
+                    "a definition of crds/ that was missing is there now: starting anew with it"
+                )
+            complete = complete or alive >= wanted
+
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
         login = kopf.login_with_kubeconfig if self._settings.kubeconfig else kopf.login_with_service_account
         kopf.on.login(registry=registry)(login)
-        for kind, plural in names.PLURALS.items():
+        for kind in self._kinds:
+            plural = names.PLURALS[kind]
             kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry, id=plural)(
                 self._on_recording(kind)
             )
@@ -133,5 +181,5 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.process.ultimate_exiting_timeout = 30
     settings.persistence.finalizer = f"{names.GROUP}/unused"
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=names.GROUP)
-    settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=names.GROUP)
+    settings.persistence.diffbase_storage = _NoDifferences()
     return settings

@@ -13,12 +13,14 @@ from pathlib import Path
 
 from egress_recorder.contract import (
     CONFIG_FILE,
+    CONTRACT_VERSION,
     CONTROL_TOKEN_FILE,
     DESIRED_STATE_FILE,
     TOKEN_FILE,
     ContractError,
     DesiredState,
     RecorderConfig,
+    stated_version,
 )
 from egress_recorder.errors import ConfigurationError
 from egress_recorder.redact import remember
@@ -48,6 +50,13 @@ class ConfigDirectory:
             return RecorderConfig.parse(self._text(CONFIG_FILE))
         except ContractError as error:
             raise ConfigurationError(str(error)) from None
+
+    def stated_version(self) -> int:
+        """Return the contract version that the configuration says it has, ours when it says none. Never raises."""
+        try:
+            return stated_version(self._text(CONFIG_FILE))
+        except ConfigurationError:
+            return CONTRACT_VERSION
 
     def inputs(self) -> Inputs:
         """Return tokens and desired state as they are now. Raises ConfigurationError."""

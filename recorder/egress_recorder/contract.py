@@ -2,8 +2,9 @@
 
 Everything here is a value: no I/O, no clock, no environment. The operator writes `RecorderConfig` into the
 recording's Secret and reads `RecorderStatus` (HTTP) and `RecorderResult` (termination message); the recorder does
-the reverse. Each side accepts its own `CONTRACT_VERSION` and the one before (N and N-1), so that an image of
-either may be one release older: unknown fields are ignored, new fields have defaults.
+the reverse. An image of either may be one release older or newer than the other (`versions.py`): each side reads the
+versions around its own `CONTRACT_VERSION`, unknown fields are ignored, new fields have defaults, a configuration says
+which version it needs at least, and a recorder answers in the version of its configuration.
 
 Units: times are RFC 3339 UTC (`datetime` with a time zone), durations are seconds as `float`, sizes are bytes,
 bitrates are kbit/s. Status names are LiveKit's `EgressStatus` without the prefix (livekit_egress.proto).
@@ -19,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from egress_recorder import versions
 from egress_recorder.vocabulary import (
     Encoding,
     EndReason,
@@ -49,7 +51,7 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
 ]
 
 CONTRACT_VERSION = 1
-SUPPORTED_VERSIONS = frozenset({CONTRACT_VERSION, CONTRACT_VERSION - 1} - {0})
+SUPPORTED_VERSIONS = versions.supported(CONTRACT_VERSION)
 
 # The directory that the operator mounts into the recorder's pod (one Secret per recording), file by file.
 CONFIG_FILE = "config.json"
@@ -178,6 +180,7 @@ class RecorderConfig(_Model):
     """Everything one recorder needs, except its secrets (`TOKEN_FILE`, `CONTROL_TOKEN_FILE`, credentials)."""
 
     contract_version: int = CONTRACT_VERSION
+    min_contract_version: int = versions.FIRST
     egress_id: str = Field(pattern=r"^EG_[A-Za-z0-9]+$")
     part: int = Field(default=1, ge=1, description="number of the first file part this recorder writes")
     max_parts: int = Field(
@@ -200,6 +203,15 @@ class RecorderConfig(_Model):
     def parse(cls, text: str | bytes) -> RecorderConfig:
         """Parse `CONFIG_FILE`. Raises ContractError with a sentence that names the field."""
         return _parse(cls, text, "recorder configuration")
+
+    def stamped(self) -> RecorderConfig:
+        """Return it with the lowest version whose recorders understand all that it asks for."""
+        return self.model_copy(update={"min_contract_version": versions.required(self)})
+
+    @property
+    def answer_version(self) -> int:
+        """The version in which this side answers: that of whoever wrote the configuration, if it is the older one."""
+        return versions.answering(CONTRACT_VERSION, self.contract_version)
 
 
 class DesiredState(_Model):
@@ -331,17 +343,35 @@ class Manifest(_Model):
 _Document = TypeVar("_Document", bound=_Model)
 
 
+def _check_version(document: Mapping[str, Any], what: str) -> None:
+    version = document.get("contractVersion", CONTRACT_VERSION)
+    needed = document.get("minContractVersion", versions.FIRST)
+    if type(version) is int and type(needed) is int:
+        if version in SUPPORTED_VERSIONS and needed <= CONTRACT_VERSION:
+            return
+        version = version if version not in SUPPORTED_VERSIONS else f"{version} and needs {needed}"
+    raise ContractError(
+        f"{what} has contractVersion {version}, this side understands {sorted(SUPPORTED_VERSIONS)}: "
+        "install operator and recorder images that are at most one release apart"
+    )
+
+
+def stated_version(text: str | bytes) -> int:
+    """Return the version that a document says it has, also one that cannot be read; ours when it says none."""
+    try:
+        version = json.loads(text)["contractVersion"]
+    except (ValueError, TypeError, KeyError):
+        return CONTRACT_VERSION
+    return version if type(version) is int else CONTRACT_VERSION
+
+
 def _parse(cls: type[_Document], text: str | bytes, what: str) -> _Document:
     try:
         document = json.loads(text)
     except ValueError as error:
         raise ContractError(f"{what} is not JSON: {error}") from None
-    version = document.get("contractVersion", CONTRACT_VERSION) if isinstance(document, dict) else None
-    if version is not None and version not in SUPPORTED_VERSIONS:
-        raise ContractError(
-            f"{what} has contractVersion {version}, this side understands {sorted(SUPPORTED_VERSIONS)}: "
-            "install operator and recorder images that are at most one release apart"
-        )
+    if isinstance(document, dict):
+        _check_version(document, what)
     try:
         return cls.model_validate(document)
     except ValidationError as error:

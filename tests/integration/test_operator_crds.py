@@ -110,7 +110,53 @@ ACCEPTED: list[Change] = [
     {"template": {"resources": {"requests": {"cpu": 2, "memory": "1Gi"}, "limits": {"memory": "2Gi"}}}},
     {"template": {"nodeSelector": {"disk": "ssd"}, "serviceAccountName": "recorder"}},
     {"template": {"tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}]}},
-]
+    {"storage": copy.deepcopy(PVC), "fileOutputs": [{"filepath": "a"}, copy.deepcopy(S3)]},
+    {"storage": {"s3": {"bucket": "b", "credentialsSecretRef": {"name": "k"}}}, "fileOutputs": [{}]},
+    {"fileOutputs": [{}]},
+    {"ttlSecondsAfterFinished": 0},
+    {"ttlSecondsAfterFinished": 86400},
+    {"template": {"labels": {"team": "media"}, "annotations": {"prometheus.io/scrape": "true"}}},
+    {"template": {"annotations": {"karpenter.sh/do-not-disrupt": "30m"}}},
+    {"template": {"priorityClassName": "high", "runtimeClassName": "gvisor"}},
+    {"template": {"imagePullSecrets": [{"name": "registry"}]}},
+    {"template": {"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
+        "nodeSelectorTerms": [{"matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]}]
+    }}}}},
+    {"template": {"topologySpreadConstraints": [
+        {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway",
+         "labelSelector": {"matchLabels": {"app.kubernetes.io/managed-by": "livekit-egress-operator"}}}
+    ]}},
+    {"template": {"env": [
+        {"name": "HTTPS_PROXY", "value": "http://proxy:3128"},
+        {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
+        {"name": "B", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
+    ]}},
+    {"template": {
+        "volumes": [
+            {"name": "ca", "configMap": {"name": "ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"name": "more", "emptyDir": {"sizeLimit": "1Gi"}},
+            {"name": "keys", "secret": {"secretName": "keys", "optional": True}},
+            {"name": "disk", "persistentVolumeClaim": {"claimName": "d"}},
+            {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "s"}}]}},
+            {"name": "store", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": True}},
+        ],
+        "volumeMounts": [{"name": "ca", "mountPath": "/etc/ssl/certs", "readOnly": True}],
+    }},
+]  # fmt: skip
+
+
+def volume(**changes: Any) -> Change:
+    return {"template": {"volumes": [{"name": "x", "emptyDir": {}, **changes}]}}
+
+
+def mount(path: str, name: str = "x") -> Change:
+    return {
+        "template": {
+            "volumes": [{"name": "x", "emptyDir": {}}],
+            "volumeMounts": [{"name": name, "mountPath": path}],
+        }
+    }
+
 
 REFUSED: list[tuple[Change, str]] = [
     ({"roomName": _REMOVE}, "spec.roomName: Required value"),
@@ -155,8 +201,13 @@ REFUSED: list[tuple[Change, str]] = [
     ),
     ({"livekit": {"url": "wss://u:p@x", "credentialsSecretRef": {"name": "k"}}}, "without user and password"),
     ({"livekit": {"url": "ftp://x", "credentialsSecretRef": {"name": "k"}}}, "livekit.url must be a ws://"),
-    ({"fileOutputs": [{}]}, "exactly one destination: set either s3 or pvc"),
-    ({"fileOutputs": [{**PVC, **S3}]}, "exactly one destination: set either s3 or pvc"),
+    ({"fileOutputs": [{**PVC, **S3}]}, "at most one destination: set either s3 or pvc"),
+    ({"storage": {}}, "storage needs exactly one destination: set either storage.s3 or storage.pvc"),
+    ({"storage": {**PVC, **S3}}, "storage needs exactly one destination"),
+    ({"storage": {"s3": {"bucket": "b", "secret": "hush"}}}, "must not stand in a manifest"),
+    ({"storage": {"gcp": {}}}, "gcp"),
+    ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
+    ({"ttlSecondsAfterFinished": "1h"}, "spec.ttlSecondsAfterFinished"),
     (output(fileType="OGG"), "fileOutputs[0].fileType"),
     (
         output(filepath="{track_id}"),
@@ -184,19 +235,66 @@ REFUSED: list[tuple[Change, str]] = [
     ({"template": {"resources": {"limits": {"memory": "-1Gi"}}}}, "template.resources must hold quantities"),
     ({"template": {"serviceAccountName": "No"}}, "template.serviceAccountName must be the name of an object"),
     # Fields of later issues are absent and therefore refused, never accepted and ignored.
-    ({"storage": {"s3": {"bucket": "x"}}}, 'unknown field "spec.storage"'),
     ({"segmentOutputs": []}, 'unknown field "spec.segmentOutputs"'),
     ({"streamOutputs": []}, 'unknown field "spec.streamOutputs"'),
     ({"imageOutputs": []}, 'unknown field "spec.imageOutputs"'),
     ({"webhooks": []}, 'unknown field "spec.webhooks"'),
     ({"encryption": {}}, 'unknown field "spec.encryption"'),
-    ({"ttlSecondsAfterFinished": 1}, 'unknown field "spec.ttlSecondsAfterFinished"'),
     ({"room_name": "x"}, 'unknown field "spec.room_name"'),
     ({"audioTrackId": "TR_x"}, 'unknown field "spec.audioTrackId"'),
     (output(disableManifest=True), "disableManifest"),
     (output(gcp={}), "gcp"),
     ({"advanced": {"keyFrameInterval": 2}}, "keyFrameInterval"),
-    ({"template": {"priorityClassName": "x"}}, "priorityClassName"),
+    # What the template may not take away from the recorder.
+    *[
+        (
+            {"template": {"env": [{"name": name, "value": "x"}]}},
+            "template.env must not set POD_IP, HOME, TMPDIR",
+        )
+        for name in ("POD_IP", "HOME", "TMPDIR")
+    ],
+    ({"template": {"env": [{"name": "A"}, {"name": "A"}]}}, "Duplicate value"),
+    (
+        {"template": {"env": [{"name": "A", "value": "x", "valueFrom": {"fieldRef": {"fieldPath": "a"}}}]}},
+        "template.env takes either value or valueFrom",
+    ),
+    ({"template": {"env": [{"name": "A", "valueFrom": {}}]}}, "valueFrom needs exactly one of"),
+    ({"template": {"labels": {"egress.livekit.io/uid": "x"}}}, "template.labels must not set"),
+    ({"template": {"labels": {"batch.kubernetes.io/job-name": "x"}}}, "template.labels must not set"),
+    ({"template": {"labels": {"app.kubernetes.io/managed-by": "x"}}}, "template.labels must not set"),
+    ({"template": {"labels": {f"l{n}": "x" for n in range(33)}}}, "template.labels"),
+    ({"template": {"annotations": {"egress.livekit.io/name": "x"}}}, "template.annotations must not set"),
+    *[
+        (volume(name=name), "template.volumes must not be named recording, scratch, tmp or begin with")
+        for name in ("recording", "scratch", "tmp", "credentials-0", "volume-7")
+    ],
+    (volume(hostPath={"path": "/"}), "hostPath"),
+    ({"template": {"volumes": [{"name": "x"}]}}, "needs exactly one of configMap, secret, emptyDir"),
+    (volume(secret={"secretName": "k"}), "needs exactly one of configMap, secret, emptyDir"),
+    *[
+        (mount(path), "template.volumeMounts.mountPath must lie apart from /etc/egress, /mnt/egress")
+        for path in (
+            "/scratch",
+            "/tmp",
+            "/tmp/x",
+            "/etc",
+            "/etc/egress",
+            "/mnt/egress/0",
+            "/mnt",
+            "/dev/shm",
+            "/proc",
+        )
+    ],
+    *[
+        (mount(path), "template.volumeMounts.mountPath must be an absolute path")
+        for path in ("/", "data", "/a/", "/a/../tmp", "/a:b")
+    ],
+    (mount("/data", name="other"), "template.volumeMounts must name entries of template.volumes"),
+    ({"template": {"affinity": {"podAffinityy": {}}}}, "podAffinityy"),
+    ({"template": {"topologySpreadConstraints": [{"maxSkew": 1}]}}, "topologyKey: Required value"),
+    ({"template": {"priorityClassName": "No"}}, "template.priorityClassName must be the name of an object"),
+    ({"template": {"hostNetwork": True}}, "hostNetwork"),
+    ({"template": {"securityContext": {}}}, "securityContext"),
 ]
 
 
@@ -273,10 +371,12 @@ VALUES: dict[str, tuple[Any, Any]] = {
     ),
     "rejoinTimeout": ("10s", "20s"),
     "limits": ({"maxParts": 2}, {"maxParts": 3}),
+    "storage": (PVC, S3),
 }
 MUTABLE: dict[str, tuple[Any, Any]] = {
     "desiredState": ("Recording", "Stopped"),
     "template": ({"serviceAccountName": "a"}, {"serviceAccountName": "b"}),
+    "ttlSecondsAfterFinished": (60, 3600),
 }
 
 
@@ -287,7 +387,7 @@ def test_the_immutability_tables_hold_every_field() -> None:
 
 
 @pytest.mark.parametrize("kind", list(SPECS))
-def test_every_field_but_desired_state_and_template_is_immutable(api: KubeApi, space: str, kind: str) -> None:
+def test_every_field_but_three_is_immutable(api: KubeApi, space: str, kind: str) -> None:
     fields = [camel(name) for name in SPECS[kind].model_fields]
     required = {"roomName", "identity", "fileOutputs"}
     for field in fields:
@@ -308,7 +408,7 @@ def test_every_field_but_desired_state_and_template_is_immutable(api: KubeApi, s
             if field in MUTABLE:
                 assert refusal == "", f"{what} {field}"
             else:
-                expected = f"spec.{field} cannot be changed (only spec.desiredState and spec.template can)"
+                expected = f"spec.{field} cannot be changed (only spec.desiredState, spec.template and"
                 assert expected in refusal, f"{what} {field}: {refusal}"
         for name in (with_field, without):
             api.delete(PLURALS[kind], space, name)

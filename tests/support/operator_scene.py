@@ -114,12 +114,18 @@ class OperatorScene:
         server: LiveKitServer = self.stack.livekit
         asyncio.run(_create_room(server, name or self.room))
 
-    def apply(self, name: str = "alice", kind: str = names.PARTICIPANT_KIND, **spec: Any) -> Shown:
+    def apply(
+        self,
+        name: str = "alice",
+        kind: str = names.PARTICIPANT_KIND,
+        labels: dict[str, str] | None = None,
+        **spec: Any,
+    ) -> Shown:
         source = {"identity": "media=0.3"} if kind == names.PARTICIPANT_KIND else {"videoTrackId": "TR_video"}
         body = {
             "apiVersion": names.API_VERSION,
             "kind": kind,
-            "metadata": {"name": name, "namespace": self.namespace},
+            "metadata": {"name": name, "namespace": self.namespace, "labels": labels or {}},
             "spec": {
                 "roomName": self.room,
                 "fileOutputs": [{"filepath": "{room_name}/x", **PVC}],

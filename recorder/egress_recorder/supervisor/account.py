@@ -71,6 +71,7 @@ class Account:
         verdict = self._verdict
         source = self._config.source
         return Manifest(
+            contract_version=self._config.answer_version,
             egress_id=self._config.egress_id,
             room_id=status.room_id or self._config.room_id,
             room_name=self._config.room_name,

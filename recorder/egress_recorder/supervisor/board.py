@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from egress_recorder.contract import RecorderStatus
+from egress_recorder.contract import CONTRACT_VERSION, RecorderStatus
 
 
 class StatusBoard:
     """Holds the newest status. Used from the event loop only; readers may miss steps, never the last one."""
 
-    def __init__(self, egress_id: str) -> None:
-        self._status = RecorderStatus(egress_id=egress_id, sequence=1)
+    def __init__(self, egress_id: str, *, contract_version: int = CONTRACT_VERSION) -> None:
+        self._status = RecorderStatus(contract_version=contract_version, egress_id=egress_id, sequence=1)
         self._changed = asyncio.Event()
 
     @property

@@ -47,11 +47,14 @@ class Ledger:
     def adopt(self, manifest: Manifest) -> None:
         """Take over what an earlier part's manifest knows and the configuration does not."""
         known = {(part.part, part.output): part for part in manifest.parts if part.part not in self._own}
-        # The configuration comes from the operator's status, which may be older: an upload in either counts.
+        # The configuration comes from the operator's status: an upload in either counts, and of a file that nobody
+        # has uploaded the operator saw the end.
         for part in self._prior_parts:
             other = known.get((part.part, part.output))
-            if other is None or (part.location and not other.location):
+            if other is None or (not other.location and (part.location or part.end_reason)):
                 known[part.part, part.output] = part
+            elif part.end_reason.startswith(other.end_reason):
+                known[part.part, part.output] = other.model_copy(update={"end_reason": part.end_reason})
         self._prior_parts = tuple(known[key] for key in sorted(known))
         starts = {gap.started_at for gap in self._prior_gaps}
         own_starts = [part.started_at for part in self._own.values()]
@@ -180,16 +183,18 @@ class Ledger:
     def _prior_end(self) -> tuple[datetime | None, str]:
         """Return where the earlier recorders' media ends, and why.
 
-        A part that neither ended nor was uploaded is lost with its pod: what it recorded is in no file.
+        A part that was not uploaded before its recorder was killed is lost: what it recorded is in no file.
         """
         end: datetime | None = None
         reason = ""
         for part in self._prior_parts:
             if part.output != 0 and end is not None:
                 continue
-            lost = not part.ended_at and not part.location
+            killed = not part.ended_at or part.end_reason.startswith(EndReason.KILLED.value)
             until = part.ended_at or part.started_at
-            if not lost and not part.ended_at and part.started_at:
+            if killed and not part.location:
+                until = part.started_at
+            elif not part.ended_at and part.started_at:
                 until = part.started_at + timedelta(seconds=part.duration)
             if until is not None and (end is None or until > end):
                 end, reason = until, part.end_reason or EndReason.KILLED.value

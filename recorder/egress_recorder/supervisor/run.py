@@ -20,7 +20,7 @@ from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.core import Supervisor
 from egress_recorder.supervisor.process import CaptureChild, SignalLatch, Spawn, reap_orphans
 from egress_recorder.supervisor.settings import Settings
-from egress_recorder.supervisor.termination import failure_result, write_termination_message
+from egress_recorder.supervisor.termination import UNKNOWN_EGRESS, failure_result, write_termination_message
 from egress_recorder.upload import RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ def run_in_pod(options: PodOptions, settings: Settings, child: CaptureChild, lat
             logger.error("recorder failed", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
         else:
             logger.exception("recorder failed")
-        result = failure_result(error, egress_id=egress_id) if egress_id else failure_result(error)
+        version = directory.stated_version()
+        result = failure_result(error, egress_id=egress_id or UNKNOWN_EGRESS, contract_version=version)
         write_termination_message(options.termination_log, result)
         assert result.exit_code is not None
         return result.exit_code
@@ -109,7 +110,7 @@ async def _run(
     config: RecorderConfig,
     inputs: Inputs,
 ) -> int:
-    board = StatusBoard(config.egress_id)
+    board = StatusBoard(config.egress_id, contract_version=config.answer_version)
     supervisor = Supervisor(config, inputs.token, settings=settings, board=board, child=child)
     desired = Desired(board, supervisor.stop)
     acknowledged = asyncio.Event()

@@ -6,7 +6,7 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from egress_recorder.contract import EndReason, Phase, RecorderResult
+from egress_recorder.contract import CONTRACT_VERSION, EndReason, Phase, RecorderResult
 from egress_recorder.errors import RecorderError
 from egress_recorder.redact import redact
 from egress_recorder.supervisor import verdict as verdicts
@@ -31,11 +31,17 @@ def write_termination_message(path: Path | None, result: RecorderResult) -> bool
                 "the termination message was not written",
                 extra={"path": str(path), "error": error.strerror or type(error).__name__},
             )
-    return not RecorderResult.parse(message).truncated
+    return message == result.to_json().encode()
 
 
-def failure_result(error: Exception, *, egress_id: str = UNKNOWN_EGRESS) -> RecorderResult:
-    """Return the result for a recorder that failed outside its loop; an unexpected error names only its type."""
+def failure_result(
+    error: Exception, *, egress_id: str = UNKNOWN_EGRESS, contract_version: int = CONTRACT_VERSION
+) -> RecorderResult:
+    """Return the result for a recorder that failed outside its loop; an unexpected error names only its type.
+
+    It holds only what every version knows, so it may be stamped with the version of whoever asked, also of one
+    whose configuration cannot be read: the sentence has to arrive.
+    """
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     verdict = verdicts.of_error(
@@ -44,6 +50,7 @@ def failure_result(error: Exception, *, egress_id: str = UNKNOWN_EGRESS) -> Reco
         else RecorderError(f"internal error ({type(error).__name__}): see the recorder's log")
     )
     return RecorderResult(
+        contract_version=contract_version,
         egress_id=egress_id,
         sequence=1,
         phase=Phase.FAILED,

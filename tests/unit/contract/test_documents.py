@@ -66,8 +66,12 @@ def test_a_release_too_far_away_is_refused_with_the_way_out() -> None:
         contract.RecorderConfig.parse(json.dumps(document))
 
 
-def test_the_release_before_is_accepted() -> None:
-    assert {contract.CONTRACT_VERSION, contract.CONTRACT_VERSION - 1} - {0} == contract.SUPPORTED_VERSIONS
+@pytest.mark.parametrize("version", ["1", True, [], {}, 1.5])
+def test_a_version_that_is_no_number_is_a_contract_error(version: object) -> None:
+    document = {**config().to_dict(), "contractVersion": version}
+
+    with pytest.raises(contract.ContractError, match="contractVersion"):
+        contract.RecorderConfig.parse(json.dumps(document))
 
 
 def test_an_invalid_document_names_the_field_and_not_its_value() -> None:

@@ -179,9 +179,9 @@ def test_an_operator_killed_before_the_final_status_writes_it_from_the_same_evid
 @pytest.mark.parametrize(
     ("waiting", "reason"),
     [
-        ({"waiting_reason": "ErrImagePull", "waiting_message": "no such image"}, "ErrImagePull"),
+        ({"waiting_reason": "ImagePullFailed", "waiting_message": "no such image"}, "ImagePullFailed"),
         ({"waiting_reason": "Unschedulable", "waiting_message": "0/3 nodes are available"}, "Unschedulable"),
-        ({"waiting_reason": "ContainerCreating"}, "ContainerCreating"),
+        ({}, "PodStarting"),
     ],
 )
 def test_a_pod_that_does_not_start_says_why(waiting: dict[str, str], reason: str) -> None:

@@ -77,6 +77,31 @@ def test_being_unschedulable_goes_before_the_containers_reason() -> None:
     assert (seen.waiting_reason, seen.waiting_message) == ("Unschedulable", "0/1 nodes")
 
 
+def test_a_suspended_job_names_its_queue() -> None:
+    labels = {names.LABEL_PART: "1", names.LABEL_QUEUE: "recordings"}
+    metadata = {"uid": "j", "name": "alice-1", "labels": labels}
+
+    seen = views.job({"metadata": metadata, "spec": {"suspend": True}})
+
+    assert (seen.suspended, seen.queue) == (True, "recordings")
+    assert not views.job({"metadata": metadata, "spec": {"suspend": False}}).suspended
+
+
+def test_only_kueues_two_labels_are_passed_on() -> None:
+    given = body()
+    given["metadata"]["labels"] = {
+        names.LABEL_QUEUE: "recordings",
+        "kueue.x-k8s.io/priority-class": "high",
+        "kueue.x-k8s.io/other": "x",
+        "team": "media",
+    }
+
+    assert views.recording(names.PARTICIPANT_KIND, given).queue_labels == {
+        names.LABEL_QUEUE: "recordings",
+        "kueue.x-k8s.io/priority-class": "high",
+    }
+
+
 def test_the_owner_is_found_by_label_and_annotation() -> None:
     assert views.owner_key(raw_pod()) == KEY
     stranger = raw_pod()
@@ -88,11 +113,18 @@ def test_the_owner_is_found_by_label_and_annotation() -> None:
     ("reason", "message", "expected"),
     [
         ("FailedMount", 'MountVolume.SetUp failed for volume "x": secret "keys" not found', "MissingSecret"),
-        ("FailedMount", "timed out", "FailedMount"),
+        ("FailedMount", "timed out", "MountFailed"),
+        ("FailedAttachVolume", "Multi-Attach error", "MountFailed"),
+        ("FailedCreatePodSandBox", "no runtime for gvisor", "SandboxFailed"),
+        ("FailedCreate", 'pods "x" is forbidden: violates PodSecurity "restricted:latest"', "Refused"),
+        ("FailedCreate", 'error looking up service account calls/x: serviceaccount "x" not found', "Refused"),
         ("FailedScheduling", "0/1 nodes are available", "Unschedulable"),
         ("FailedScheduling", 'persistentvolumeclaim "disk" not found', "MissingVolumeClaim"),
         ("FailedCreate", 'pods "x" is forbidden: exceeded quota: q', "QuotaExceeded"),
         ("Failed", "Failed to pull image", "ImagePullFailed"),
+        ("Failed", 'Error: secret "keys" not found', "MissingSecret"),
+        ("Failed", "Error: failed to start container: exec: no such file", "ContainerConfigError"),
+        ("BackOff", 'Back-off pulling image "x"', "ImagePullFailed"),
     ],
 )
 def test_events_become_reasons(reason: str, message: str, expected: str) -> None:
@@ -100,6 +132,82 @@ def test_events_become_reasons(reason: str, message: str, expected: str) -> None
 
     assert seen is not None
     assert (seen.reason, seen.message) == (expected, message)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "message", "expected"),
+    [
+        ("ErrImagePull", "not found", "ImagePullFailed"),
+        ("ImagePullBackOff", "Back-off pulling image", "ImagePullFailed"),
+        ("InvalidImageName", "couldn't parse image name", "ImagePullFailed"),
+        ("ErrImageNeverPull", "not present with pull policy of Never", "ImagePullFailed"),
+        ("CreateContainerConfigError", 'secret "keys" not found', "MissingSecret"),
+        ("CreateContainerConfigError", "couldn't find key a in Secret calls/keys", "ContainerConfigError"),
+        ("RunContainerError", "exec: no such file", "ContainerConfigError"),
+        ("ContainerCreating", "", "PodStarting"),
+        ("PodInitializing", "", "PodStarting"),
+    ],
+)
+def test_a_containers_own_trouble_is_read_from_the_pod_without_any_event(
+    waiting: str, message: str, expected: str
+) -> None:
+    seen = views.pod(raw_pod(**container(waiting={"reason": waiting, "message": message})))
+
+    assert (seen.waiting_reason, seen.waiting_message) == (expected, message)
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("0/3 nodes are available: 3 Insufficient cpu.", "Unschedulable"),
+        ('0/1 nodes are available: persistentvolumeclaim "disk" not found.', "MissingVolumeClaim"),
+    ],
+)
+def test_the_schedulers_trouble_is_read_from_the_pod_without_any_event(message: str, expected: str) -> None:
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    seen = views.pod(raw_pod(conditions=[scheduled]))
+
+    assert (seen.waiting_reason, seen.waiting_message) == (expected, message)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "progress"),
+    [
+        ("FailedScheduling", "Scheduled"),
+        ("FailedMount", "Pulling"),
+        ("FailedMount", "Pulled"),
+        ("FailedCreatePodSandBox", "Created"),
+        ("FailedCreate", "SuccessfulCreate"),
+    ],
+)
+def test_a_trouble_that_was_overcome_is_no_reason_any_more(trouble: str, progress: str) -> None:
+    def event(reason: str, kind: str, second: int) -> dict[str, Any]:
+        return {
+            "type": kind,
+            "reason": reason,
+            "message": "m",
+            "lastTimestamp": f"2026-11-22T09:00:{second:02}Z",
+        }
+
+    warning = event(trouble, "Warning", 5)
+
+    assert views.diagnose([warning, event(progress, "Normal", 4)]) is not None
+    assert views.diagnose([warning, event(progress, "Normal", 6)]) is None
+
+
+def test_an_event_of_the_new_kind_is_dated_by_its_series() -> None:
+    old = {"type": "Warning", "reason": "FailedMount", "message": "old", "eventTime": "2026-11-22T09:00:09Z"}
+    again = {
+        "type": "Warning",
+        "reason": "FailedMount",
+        "message": "newest",
+        "eventTime": "2026-11-22T09:00:00Z",
+        "series": {"lastObservedTime": "2026-11-22T09:01:00Z"},
+    }
+    seen = views.diagnose([again, old])
+
+    assert seen is not None
+    assert seen.message == "newest"
 
 
 def test_events_that_hinder_nothing_are_no_diagnosis() -> None:

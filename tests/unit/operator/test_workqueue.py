@@ -115,3 +115,38 @@ async def test_a_forgotten_key_is_not_worked_on_later() -> None:
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(queue.get(), 100)
+
+
+async def test_urgent_keys_come_first_but_each_fourth_turn_goes_to_the_others() -> None:
+    urgent = [Key("K", "ns", f"urgent-{number}") for number in range(6)]
+    queue = WorkQueue(is_urgent=lambda key: key.name.startswith("urgent"))
+    for key in (A, B, *urgent):
+        queue.add(key)
+    assert len(queue) == 8
+
+    order = [await queue.get() for _ in range(8)]
+    assert order == [*urgent[:3], A, *urgent[3:6], B]
+
+
+async def test_one_key_wakes_one_worker_and_none_is_forgotten() -> None:
+    queue = WorkQueue()
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    queue.add(A)
+    await asyncio.sleep(0.1)
+    assert [worker.done() for worker in workers] == [True, False, False]
+    queue.add(B)
+    workers[1].cancel()  # its turn had come: the next worker takes the key
+    await asyncio.sleep(0.1)
+
+    assert workers[2].result() == B
+
+
+async def test_an_earlier_appointment_of_another_key_is_not_slept_over() -> None:
+    queue = WorkQueue()
+    queue.add_after(A, 60)
+    queue.add_after(B, 1)
+    begun = asyncio.get_running_loop().time()
+
+    assert [await queue.get(), await queue.get()] == [B, A]
+    assert asyncio.get_running_loop().time() - begun == pytest.approx(60, abs=0.1)

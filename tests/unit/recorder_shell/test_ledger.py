@@ -101,6 +101,36 @@ def test_a_part_that_was_lost_with_its_pod_is_a_gap_from_its_beginning() -> None
     assert ledger.gaps() == (Gap(started_at=at(0), duration=40.0, reason="Process killed"),)
 
 
+def test_a_part_that_ended_but_died_with_its_pod_before_its_upload_is_a_gap_from_its_beginning() -> None:
+    lost = Part(
+        part=1,
+        filename="a.mp4",
+        started_at=at(0),
+        ended_at=at(7),
+        duration=7.0,
+        end_reason="Process killed: x",
+    )
+    ledger = Ledger(config(part=2, prior=prior(lost)))
+    # The manifest's last word came from the recorder, before it died.
+    hopeful = lost.model_copy(update={"end_reason": "Interrupted"})
+    ledger.adopt(Manifest(egress_id="EG_test", room_name="r", updated_at=at(7), parts=(hopeful,)))
+    ledger.started(2, at(18), ("a-p2.mp4",))
+
+    assert ledger.gaps() == (Gap(started_at=at(0), duration=18.0, reason="Process killed: x"),)
+    assert ledger.parts()[0] == lost
+
+
+def test_the_reason_that_says_more_is_kept_beside_the_upload_that_the_manifest_knows() -> None:
+    told = Part(part=1, filename="a.mp4", started_at=at(0), ended_at=at(5), end_reason="Interrupted: Evicted")
+    ledger = Ledger(config(part=2, prior=prior(told)))
+    done = told.model_copy(update={"location": "s3://a.mp4", "end_reason": "Interrupted"})
+    ledger.adopt(Manifest(egress_id="EG_test", room_name="r", updated_at=at(6), parts=(done,)))
+    ledger.started(2, at(8), ("a-p2.mp4",))
+
+    assert ledger.parts()[0] == done.model_copy(update={"end_reason": "Interrupted: Evicted"})
+    assert ledger.gaps() == (Gap(started_at=at(5), duration=3.0, reason="Interrupted: Evicted"),)
+
+
 def test_a_gap_that_is_noted_already_is_not_noted_again() -> None:
     part = Part(part=1, filename="a.mp4", location="l", started_at=at(0), ended_at=at(5))
     gap = Gap(started_at=at(5), duration=2.0, reason="Interrupted")

@@ -99,7 +99,7 @@ def test_a_crash_is_followed_by_the_next_part_with_a_gap_between(recorder: Recor
     assert (recorder.volume / "rec" / "a.mp4").read_bytes().endswith(b"-final")
     assert result.progress.duration == 2.5  # 1.5 s from the finalizer, 1 s of part 2
     request = json.loads((recorder.directory / "request-2.json").read_text())
-    assert (request["part"], request["continuing"]) == (2, True)
+    assert request["continuing"] is True
     assert recorder.manifest().parts == result.parts
 
 

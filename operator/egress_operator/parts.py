@@ -1,0 +1,165 @@
+"""Owns the files of a recording in status: what recorders say of them, and what became of those without a record. Pure.
+
+A later word replaces an earlier one, but not one that says more: a poll that comes late takes no file's end away, and
+a file that died with its pod does not become one that ended in good order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from egress_operator import names
+from egress_operator.api_status import LIST_LIMIT
+from egress_operator.errors import redact
+from egress_operator.model import Document, Observed, PodView
+from egress_operator.units import format_duration, format_time, parse_duration, parse_time
+from egress_operator.verdict import end_of, fate_of, result_of
+from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior
+
+KILLED = EndReason.KILLED.value
+TEXT_LIMIT = 2000
+"""Characters of one text that comes from outside."""
+_SAYS_NOTHING = frozenset({"Completed", "Error"})
+"""Kubernetes' words for a container that ended by itself."""
+
+
+def absorb(document: Document, parts: Sequence[Part], *, pod: PodView | None = None) -> None:
+    """Merge in what a recorder says of its parts. `pod`: where it ran, when that is over."""
+    _merge(document, [_part(part, pod) for part in parts])
+
+
+def _merge(document: Document, parts: Sequence[Document]) -> None:
+    known = {(part["part"], part["output"]): part for part in document.get("parts") or ()}
+    fresh = 0
+    for part in parts:
+        place = (part["part"], part["output"])
+        fresh += place not in known
+        known[place] = _merged(known.get(place, {}), part)
+    if known:
+        document["partsCount"] = document.get("partsCount", 0) + fresh
+        document["parts"] = [known[place] for place in sorted(known)][-LIST_LIMIT:]
+
+
+def _merged(old: Document, new: Document) -> Document:
+    known, said = str(old.get("endReason", "")), str(new.get("endReason", ""))
+    if known and (not said or (known.startswith(KILLED) and "location" not in new)):
+        return {**new, **old}
+    return {**old, **new, **({"endReason": known} if said and known.startswith(said) else {})}
+
+
+def prior(facts: Mapping[str, Any]) -> Prior:
+    """Return what earlier parts left: the later part continues the numbers, not the file."""
+    started = facts.get("startedAt")
+    return Prior(
+        parts=tuple(_prior_part(part) for part in facts.get("parts") or ()),
+        gaps=tuple(
+            Gap(
+                started_at=parse_time(gap["startedAt"]),
+                duration=parse_duration(gap["duration"]),
+                reason=gap["reason"],
+            )
+            for gap in facts.get("gaps") or ()
+        ),
+        started_at=parse_time(started) if started else None,
+    )
+
+
+def _prior_part(part: Mapping[str, Any]) -> Part:
+    return Part(
+        part=part["part"],
+        output=part["output"],
+        filename=part.get("filename", ""),
+        location=part.get("location", ""),
+        started_at=parse_time(part["startedAt"]) if "startedAt" in part else None,
+        ended_at=parse_time(part["endedAt"]) if "endedAt" in part else None,
+        duration=parse_duration(part.get("duration", "0s")),
+        size=part.get("size", 0),
+        end_reason=part.get("endReason", ""),
+    )
+
+
+def lose_part(document: Document, *, pod: PodView | None, part: int, reason: str, now: datetime) -> None:
+    """Note the end of a part whose recorder left no record: its file is not known to be anywhere."""
+    ended = format_time((pod and pod.ended_at) or now)
+    entries = [entry for entry in document.get("parts") or () if entry["part"] >= part and _is_lost(entry)]
+    if not entries and _is_recording(document) and not _has_part(document, part):
+        outputs = (document.get("resolved") or {}).get("filepaths") or []
+        entries = [{"part": part, "output": index, "filename": path} for index, path in enumerate(outputs)]
+    _merge(document, [{"endedAt": ended, **entry, "endReason": clean(reason)} for entry in entries])
+
+
+def _is_lost(entry: Mapping[str, Any]) -> bool:
+    """Of a recorder without a record: also a file that was closed in good order and never uploaded is lost."""
+    reason = str(entry.get("endReason", ""))
+    return not reason or ("location" not in entry and not reason.startswith(KILLED))
+
+
+def lose_earlier_parts(document: Document, observed: Observed, *, newest: int, now: datetime) -> None:
+    """Note the end of every file of an earlier recorder that left no record of it.
+
+    The succession notes it as well; this also covers an operator that was killed between the next Job and the status.
+    """
+    started = {job.part for job in observed.jobs} | {pod.part for pod in observed.pods}
+    if len(started) > 1:
+        document["retryCount"] = max(document.get("retryCount", 0), len(started) - 1)
+    pods = {pod.part: pod for pod in observed.pods}
+    for entry in [part for part in document.get("parts") or () if part["part"] < newest]:
+        # A recorder may write several parts: the file belongs to the newest Job that is not newer than it.
+        pod = pods.get(max((part for part in pods if part <= entry["part"]), default=0))
+        silent = pod is not None and pod.ended and result_of(pod, observed.recording.uid) is None
+        if not (_is_lost(entry) if silent else "endReason" not in entry):
+            continue
+        reason = fate_of(pod, now).message if pod else "its pod is gone and left no record"
+        ended = format_time((pod and pod.ended_at) or now.replace(microsecond=0))
+        _merge(document, [{"endedAt": ended, **entry, "endReason": clean(f"{KILLED}: {reason}")}])
+
+
+def _has_part(document: Mapping[str, Any], part: int) -> bool:
+    return any(entry["part"] >= part for entry in document.get("parts") or ())
+
+
+def _is_recording(document: Mapping[str, Any]) -> bool:
+    return any(
+        condition["type"] == names.RECORDING and condition["status"] == "True"
+        for condition in document.get("conditions") or ()
+    )
+
+
+def file_result(result: FileResult) -> Document:
+    """Return LiveKit's FileInfo as it stands in status."""
+    return without_empty(
+        {
+            "filename": clean(result.filename),
+            "location": clean(result.location),
+            "startedAt": result.started_at and format_time(result.started_at),
+            "endedAt": result.ended_at and format_time(result.ended_at),
+            "duration": format_duration(result.duration),
+            "size": result.size,
+        }
+    )
+
+
+def _part(part: Part, pod: PodView | None) -> Document:
+    shared = FileResult(**part.model_dump(include=set(FileResult.model_fields)))
+    said = {"part": part.part, "output": part.output, **file_result(shared)}
+    return without_empty(said | {"endReason": clean(_end_reason(part, pod))})
+
+
+def _end_reason(part: Part, pod: PodView | None) -> str:
+    """An interruption is a SIGTERM to the recorder; why it got one only the pod tells (Evicted …)."""
+    told = pod is not None and part.part >= pod.part and pod.end_reason not in {"", *_SAYS_NOTHING}
+    if pod is None or not told or part.end_reason != EndReason.INTERRUPTED.value:
+        return part.end_reason
+    return f"{part.end_reason}: {end_of(pod).message}"
+
+
+def without_empty(document: Document) -> Document:
+    """Return a document without what is absent."""
+    return {key: value for key, value in document.items() if value not in {None, ""}}
+
+
+def clean(value: str) -> str:
+    """Return a text from outside without secrets and of bounded length."""
+    return redact(value)[:TEXT_LIMIT]

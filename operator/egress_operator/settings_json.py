@@ -1,0 +1,150 @@
+"""Owns the settings that are JSON: default storage, defaults of the recorder's pod, resources per preset. Pure.
+
+They have the spelling of a resource's spec and are refused like one, at start, with a sentence that names the variable
+and the key; a value is never repeated, for it might be a secret that was pasted there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeVar
+
+from pydantic import ValidationError
+
+from egress_operator.api_parts import INLINE_SECRETS, Storage
+from egress_operator.api_template import Resources, Template
+from egress_operator.api_volumes import OWN_ENVIRONMENT, OWN_PATHS, OWN_VOLUME_PREFIXES, OWN_VOLUMES
+from egress_operator.errors import SettingsError
+from egress_operator.names import GROUP
+from egress_operator.schema import ApiModel
+from egress_operator.units import exact_quantity
+from egress_recorder.contract import PRESETS
+
+STORAGE: Final = "EGRESS_DEFAULT_STORAGE"
+TEMPLATE: Final = "EGRESS_RECORDER_TEMPLATE"
+RESOURCES: Final = "EGRESS_RECORDER_RESOURCES"
+
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_ENDPOINT = re.compile(r"https?://[^@\s]+")
+
+_Model = TypeVar("_Model", bound=ApiModel)
+
+
+def storage(environment: Mapping[str, str]) -> Storage | None:
+    """Return the default storage, None when there is none. Raises SettingsError."""
+    document = _document(environment, STORAGE)
+    if document is None:
+        return None
+    inline = [name for name in INLINE_SECRETS if name in (document.get("s3") or {})]
+    if inline:
+        raise SettingsError(
+            f"{STORAGE}: s3.{inline[0]} must not stand there: name a Secret in s3.credentialsSecretRef.name,"
+            " which each namespace that records must have"
+        )
+    made = _parse(Storage, STORAGE, document)
+    if (made.s3 is None) == (made.pvc is None):
+        raise SettingsError(f"{STORAGE} needs exactly one destination: set either s3 or pvc")
+    if made.s3 is not None and made.s3.endpoint is not None and not _ENDPOINT.fullmatch(made.s3.endpoint):
+        raise SettingsError(
+            f"{STORAGE}: s3.endpoint must be an http:// or https:// URL without user and password"
+        )
+    for key, name in _names(made):
+        if not _NAME.fullmatch(name):
+            raise SettingsError(f"{STORAGE}: {key} must be the name of an object")
+    return made
+
+
+def template(environment: Mapping[str, str]) -> Template | None:
+    """Return the defaults of every recorder's pod, None when there are none. Raises SettingsError."""
+    document = _document(environment, TEMPLATE)
+    if document is None:
+        return None
+    made = _parse(Template, TEMPLATE, document)
+    for key in _ours(made):
+        raise SettingsError(f"{TEMPLATE}: {key} is the recorder's own: choose another name or path")
+    _check_quantities(made.resources, f"{TEMPLATE}: resources")
+    return made
+
+
+def resources(environment: Mapping[str, str]) -> dict[str, Resources]:
+    """Return requests and limits by preset's name. Raises SettingsError."""
+    document = _document(environment, RESOURCES) or {}
+    unknown = sorted(document.keys() - PRESETS.keys())
+    if unknown:
+        raise SettingsError(f"{RESOURCES}: {unknown[0]} is no preset: use {', '.join(PRESETS)}")
+    made = {name: _parse(Resources, RESOURCES, value, below=f"{name}.") for name, value in document.items()}
+    for name, value in made.items():
+        _check_quantities(value, f"{RESOURCES}: {name}")
+    return made
+
+
+def _document(environment: Mapping[str, str], variable: str) -> dict[str, Any] | None:
+    text = environment.get(variable, "").strip()
+    if not text:
+        return None
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise SettingsError(f"{variable} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise SettingsError(f"{variable} must be a JSON object")
+    return document or None
+
+
+def _parse(model: type[_Model], variable: str, document: object, *, below: str = "") -> _Model:
+    try:
+        made = model.model_validate(document)
+    except ValidationError as error:
+        item = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        key = ".".join(str(part) for part in item["loc"]) or "the object"
+        raise SettingsError(f"{variable}: {below}{key}: {item['msg']}") from None
+    kept = made.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    for key in _unknown(document, kept):
+        raise SettingsError(f"{variable}: {below}{key} is not known: correct or remove it")
+    return made
+
+
+def _unknown(given: object, kept: object, path: str = "") -> Iterator[str]:
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, value in given.items():
+            if key in kept:
+                yield from _unknown(value, kept[key], f"{path}{key}.")
+            else:
+                yield f"{path}{key}"
+    elif isinstance(given, list) and isinstance(kept, list):
+        for index, (one, other) in enumerate(zip(given, kept, strict=True)):
+            yield from _unknown(one, other, f"{path}{index}.")
+
+
+def _names(made: Storage) -> Iterator[tuple[str, str]]:
+    if made.s3 is not None and made.s3.credentials_secret_ref is not None:
+        yield "s3.credentialsSecretRef.name", made.s3.credentials_secret_ref.name
+    if made.pvc is not None:
+        yield "pvc.claimName", made.pvc.claim_name
+
+
+def _ours(made: Template) -> Iterator[str]:
+    """Yield the keys that would take something of the recorder's own."""
+    for variable in made.env or ():
+        if variable.name in OWN_ENVIRONMENT:
+            yield f"env {variable.name}"
+    for volume in made.volumes or ():
+        if volume.name in OWN_VOLUMES or volume.name.startswith(OWN_VOLUME_PREFIXES):
+            yield f"volumes {volume.name}"
+    for mount in made.volume_mounts or ():
+        path = mount.mount_path.rstrip("/") + "/"
+        if any(path.startswith(f"{own}/") or f"{own}/".startswith(path) for own in OWN_PATHS):
+            yield f"volumeMounts {mount.mount_path}"
+    for name, keys in (("labels", made.labels), ("annotations", made.annotations)):
+        yield from (f"{name} {key}" for key in keys or () if key.startswith(f"{GROUP}/"))
+
+
+def _check_quantities(given: Resources | None, where: str) -> None:
+    for name in ("requests", "limits"):
+        for key, value in (getattr(given, name, None) or {}).items():
+            try:
+                exact_quantity(value)
+            except ValueError as error:
+                raise SettingsError(f"{where}.{name}.{key}: {error}") from None

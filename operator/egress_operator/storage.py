@@ -1,0 +1,82 @@
+"""Owns where the file of each output goes: its own destination, spec.storage, or the operator's default. Pure.
+
+It is decided once, at the first part, and kept in `status.resolved.storage`: a later part finds it there, whatever the
+operator's default has become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from egress_operator.api import Spec
+from egress_operator.api_parts import Storage
+from egress_operator.model import Document, Reason
+
+OF_OUTPUT: Final = "output"
+OF_SPEC: Final = "spec.storage"
+OF_OPERATOR: Final = "operator"
+
+
+def usable_default(default: Storage | None, allowed: frozenset[str], namespace: str) -> Storage | Reason:
+    """Return the operator's default storage if this namespace may use it, else why not."""
+    if default is None:
+        return Reason(
+            "NoStorage",
+            "an output names no destination and neither does spec.storage, and the operator has no default storage:"
+            " create the resource anew with s3 or pvc in spec.storage or in each output, or give the operator one",
+        )
+    if not allowed & {"*", namespace}:
+        return Reason(
+            "StorageNotAllowed",
+            f"the operator's default storage may not be used from namespace {namespace}: create the resource anew"
+            " with spec.storage, or ask for the namespace to be allowed",
+        )
+    return default
+
+
+def needs_default(spec: Spec) -> bool:
+    """Return True when an output depends on the operator's default storage."""
+    return spec.storage is None and any(not (output.s3 or output.pvc) for output in spec.file_outputs)
+
+
+def resolve(spec: Spec, default: Storage | None) -> list[Document]:
+    """Return the destination of each output for `status.resolved.storage`. Raises ValueError when one has none."""
+    resolved = []
+    for index, output in enumerate(spec.file_outputs):
+        if output.s3 or output.pvc:
+            place, origin = Storage(s3=output.s3, pvc=output.pvc), OF_OUTPUT
+        elif spec.storage is not None:
+            place, origin = spec.storage, OF_SPEC
+        elif default is not None:
+            place, origin = default, OF_OPERATOR
+        else:
+            raise ValueError(f"spec.fileOutputs[{index}] has no destination: set s3 or pvc")
+        resolved.append({"origin": origin, **place.model_dump(mode="json", by_alias=True, exclude_none=True)})
+    return resolved
+
+
+def destinations(spec: Spec, facts: Mapping[str, Any]) -> tuple[Storage, ...]:
+    """Return the destination of each output; what was resolved once goes before what the spec says."""
+    resolved = (facts.get("resolved") or {}).get("storage") or resolve(spec, None)
+    return tuple(Storage.model_validate(entry) for entry in resolved)
+
+
+def explain_missing(reason: Reason, resolved: Sequence[Mapping[str, Any]]) -> Reason:
+    """Add to a missing Secret or claim that the operator's default storage asks for it, which no spec shows."""
+    for entry in resolved:
+        if entry.get("origin") != OF_OPERATOR:
+            continue
+        secret = ((entry.get("s3") or {}).get("credentialsSecretRef") or {}).get("name")
+        claim = (entry.get("pvc") or {}).get("claimName")
+        if reason.reason == "MissingSecret" and secret and f'"{secret}"' in reason.message:
+            return Reason(reason.reason, f"{reason.message} ({_WHY.format(f'Secret {secret}')})")
+        if reason.reason == "MissingVolumeClaim" and claim and f'"{claim}"' in reason.message:
+            return Reason(reason.reason, f"{reason.message} ({_WHY.format(f'claim {claim}')})")
+    return reason
+
+
+_WHY = (
+    "the operator's default storage asks for it: create {} in this namespace,"
+    " or create the resource anew with spec.storage"
+)

@@ -1,0 +1,82 @@
+"""The one status write: against the version that was observed, and never over another operator's word."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from egress_operator import names, views
+from egress_operator.controller import Controller
+from egress_operator.kube import Kube, Outcome
+from egress_operator.metrics import Metrics
+from egress_operator.names import Key
+from egress_operator.seen import Seen
+from egress_operator.workqueue import WorkQueue
+from support.operator_builders import body, observed, status
+
+pytestmark = pytest.mark.unit
+
+KEY = Key(names.PARTICIPANT_KIND, "calls", "alice")
+
+
+class Server:
+    """Answers to patches of the status; remembers them."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+        self.patches: list[dict[str, Any]] = []
+
+    async def patch(self, _: Any, namespace: str, name: str, patch: dict[str, Any], **__: Any) -> Any:
+        self.patches.append(patch)
+        return self.answer
+
+
+def controller(server: Server, seen: Seen) -> Controller:
+    nothing: Any = object()
+    return Controller(
+        kube=cast("Kube", server),
+        seen=seen,
+        queue=WorkQueue(),
+        observer=nothing,
+        actions=nothing,
+        poller=nothing,
+        rooms=nothing,
+        metrics=Metrics(),
+    )
+
+
+def versioned(version: str, **fields: Any) -> dict[str, Any]:
+    made = body(**fields)
+    made["metadata"]["resourceVersion"] = version
+    return made
+
+
+async def test_the_status_is_written_against_the_version_that_our_own_finalizer_made() -> None:
+    shown, seen = status("Pending"), Seen()
+    watched = observed(of=views.recording(KEY.kind, versioned("7", status=shown)))
+    seen.put(KEY, versioned("8", status=dict(shown), finalizer=True))
+    server = Server(versioned("9", status={**shown, "message": "new"}))
+
+    assert await controller(server, seen)._write(watched, {**shown, "message": "new"})
+    assert server.patches == [{"metadata": {"resourceVersion": "8"}, "status": {"message": "new"}}]
+    assert seen.body(KEY) == server.answer
+
+
+async def test_a_status_that_somebody_else_wrote_in_between_is_not_overwritten() -> None:
+    shown, seen = status("Pending"), Seen()
+    watched = observed(of=views.recording(KEY.kind, versioned("7", status=shown)))
+    seen.put(KEY, versioned("8", status={**shown, "part": 2}))
+    server = Server(versioned("9"))
+
+    assert not await controller(server, seen)._write(watched, {**shown, "message": "new"})
+    assert server.patches == []
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CONFLICT, Outcome.NOT_FOUND])
+async def test_a_conflict_is_a_value(outcome: Outcome) -> None:
+    shown, seen = status("Pending"), Seen()
+    watched = observed(of=views.recording(KEY.kind, versioned("7", status=shown)))
+    seen.put(KEY, versioned("7", status=shown))
+
+    assert not await controller(Server(outcome), seen)._write(watched, {**shown, "message": "new"})
