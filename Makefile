@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-operator bench-start crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-operator bench-start bench-sizing crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -9,6 +9,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo $(CACHE)/uv/bin/uv)
 GO_GROUP := $(if $(shell command -v go 2>/dev/null || ls /usr/local/go/bin/go 2>/dev/null),,--group go)
+CHART := helm/livekit-egress-operator
 PYTEST_ARGS ?=
 
 help:  ## show this list
@@ -37,28 +38,36 @@ up: $(VENV)/.synced  ## leave the whole stack running and print the exports for 
 
 test: $(VENV)/.synced  ## unit and integration tests; builds and starts what they need
 	@$(RUN)/python -m devstack build
-	$(RUN)/pytest tests/unit tests/integration $(PYTEST_ARGS)
+	@$(RUN)/python -m devstack build helm
+	@$(RUN)/python -m devstack.gotools tests/gitops/kstatus tests/gitops/argohealth
+	$(RUN)/pytest tests/unit tests/integration tests/gitops $(PYTEST_ARGS)
 
 test-unit: $(VENV)/.synced  ## hermetic tests only
 	$(RUN)/pytest tests/unit -m unit $(PYTEST_ARGS)
 
 test-integration: $(VENV)/.synced  ## tests against the real servers only
 	@$(RUN)/python -m devstack build
-	$(RUN)/pytest tests/integration $(PYTEST_ARGS)
+	@$(RUN)/python -m devstack build helm
+	@$(RUN)/python -m devstack.gotools tests/gitops/kstatus tests/gitops/argohealth
+	$(RUN)/pytest tests/integration tests/gitops $(PYTEST_ARGS)
 
-verify: $(VENV)/.synced  ## format, lint, types, import rules, manifests, docs
+verify: $(VENV)/.synced  ## format, lint, types, import rules, manifests, chart (helm lint, kubeconform, checkov), docs
 	$(UV) lock --check --quiet
 	$(RUN)/ruff format --check .
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
-	$(RUN)/yamllint --strict crds examples helm .yamllint.yaml
+	$(RUN)/yamllint --strict crds examples helm docs/gitops .yamllint.yaml
 	$(RUN)/python -m egress_operator.crds --check crds
+	$(RUN)/python -m egress_operator.crds --check $(CHART)/files/crds
 	$(RUN)/python docs/generate_reference.py --check
-	$(RUN)/pytest --quiet tests/docs
+	$(RUN)/python docs/generate_chart_reference.py --check
+	$(RUN)/python -m devstack.charts
+	$(RUN)/pytest --quiet tests/docs tests/charts
 
-images: $(VENV)/.synced  ## build the operator's and the recorder's container image, print their sizes
+images: $(VENV)/.synced  ## build the operator's and the recorder's container image; sizes, start-up times, SBOMs in dist/sbom
 	@$(RUN)/python -m devstack.e2e --images
+	@$(RUN)/python -m devstack.e2e.startup
 
 e2e: $(VENV)/.synced  ## record on a real kind cluster (made where there is none); `python -m devstack.e2e --down` ends it
 	@$(RUN)/python -m devstack.e2e $(PYTEST_ARGS)
@@ -67,11 +76,13 @@ format: $(VENV)/.synced  ## format the code
 	$(RUN)/ruff format .
 	$(RUN)/ruff check --fix .
 
-crds: $(VENV)/.synced  ## write crds/ and docs/reference.md anew from the operator's models
+crds: $(VENV)/.synced  ## write crds/, what the chart has of it, and the tables of fields and values anew
 	$(RUN)/python -m egress_operator.crds crds
+	$(RUN)/python -m egress_operator.crds $(CHART)/files/crds
 	$(RUN)/python docs/generate_reference.py
+	$(RUN)/python docs/generate_chart_reference.py
 
-bench: bench-recorder bench-sync bench-start bench-operator  ## all figures of the README
+bench: bench-recorder bench-sync bench-start bench-operator bench-sizing  ## all figures of the README
 
 bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
 	@$(RUN)/python benchmarks/bench_recorder.py
@@ -82,8 +93,13 @@ bench-sync: $(VENV)/.synced  ## A/V offset and missing frames in the decoded fil
 bench-start: $(VENV)/.synced  ## process start to first frame, stop to finished file
 	@$(RUN)/python benchmarks/bench_start.py
 
-bench-operator: $(VENV)/.synced  ## API calls and memory of the operator for 200 recordings
+bench-operator: $(VENV)/.synced  ## API calls and memory of the operator: 200 recordings, 1000 at 20/s, idle
 	@$(RUN)/python benchmarks/bench_operator.py
+	@$(RUN)/python benchmarks/bench_operator.py --recordings 1000 --rate 20
+	@$(RUN)/python benchmarks/bench_operator.py --idle 60
+
+bench-sizing: $(VENV)/.synced  ## CPU and memory of the recorder per preset: the table of docs/sizing.md
+	@$(RUN)/python benchmarks/bench_sizing.py
 
 clean:  ## remove what the checks and the demo left (the cache of built servers stays)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output

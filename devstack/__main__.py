@@ -68,9 +68,10 @@ def directory() -> Path:
 
 
 def _build(names: list[str]) -> None:
-    unknown = sorted(set(names) - set(build.SERVERS))
+    known = build.SERVERS | build.TOOLS
+    unknown = sorted(set(names) - set(known))
     if unknown:
-        raise UsageError(f"unknown: {', '.join(unknown)}; there are {', '.join(build.SERVERS)}")
+        raise UsageError(f"unknown: {', '.join(unknown)}; there are {', '.join(known)}")
     for path in build.ensure(*names).values():
         say(str(path))
 

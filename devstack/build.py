@@ -26,6 +26,8 @@ ETCD = "3.6.5"
 LIVEKIT = "1.13.5"
 """v1.13.5 is the last livekit-server whose go.mod has no replace directives (later forks are refused by the proxy)."""
 VERSITYGW = "1.0.14"
+HELM = "3.19.5"
+KUBECONFORM = "0.7.0"
 
 
 class BuildError(RuntimeError):
@@ -34,7 +36,7 @@ class BuildError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One binary: where its source is and how its scratch module is prepared."""
+    """One binary, server or tool: where its source is and how its scratch module is prepared."""
 
     name: str
     version: str
@@ -77,6 +79,27 @@ SERVERS = {
 }
 
 
+def _helm() -> Server:
+    # Helm takes the Kubernetes version that charts are rendered for from its build; unstamped it says 1.20.
+    minor = KUBERNETES.split(".")[1]
+    stamp = " ".join(
+        f"-X helm.sh/helm/v3/pkg/{package}.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/{package}.k8sVersionMinor={minor}"
+        for package in ("chartutil", "lint/rules")
+    )
+    version = f"-X helm.sh/helm/v3/internal/version.version=v{HELM}"
+    return Server("helm", HELM, "helm.sh/helm/v3/cmd/helm", ldflags=f"{version} {stamp}", minutes="2")
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        _helm(),
+        Server("kubeconform", KUBECONFORM, "github.com/yannh/kubeconform/cmd/kubeconform"),
+    )
+}
+"""What `make verify` and the end-to-end tests need besides; built only when asked for by name."""
+
+
 def cache_directory() -> Path:
     """Where everything that is built or downloaded once is kept."""
     configured = os.environ.get("EGRESS_DEVSTACK_CACHE")
@@ -85,27 +108,28 @@ def cache_directory() -> Path:
 
 
 def binary(name: str) -> Path:
-    """Return the cached path of a server, whether it is built or not."""
-    return cache_directory() / "bin" / f"{name}-{SERVERS[name].version}"
+    """Return the cached path of a server or tool, whether it is built or not."""
+    return cache_directory() / "bin" / f"{name}-{(SERVERS | TOOLS)[name].version}"
 
 
 def ensure(*names: str, say: Callable[[str], None] = lambda text: print(text, flush=True)) -> dict[str, Path]:
-    """Build what is missing of ``names`` (all servers when empty) and return name → path.
+    """Build what is missing of ``names`` (when empty: all servers and no tools) and return name → path.
 
     Raises BuildError when there is no Go toolchain or a build fails.
     """
     wanted = names or tuple(SERVERS)
     if all(binary(name).exists() for name in wanted):
         return {name: binary(name) for name in wanted}
-    with _build_lock(say):
+    with build_lock(say):
         for name in wanted:
             if not binary(name).exists():
-                _build(SERVERS[name], say)
+                _build((SERVERS | TOOLS)[name], say)
     return {name: binary(name) for name in wanted}
 
 
 @contextmanager
-def _build_lock(say: Callable[[str], None]) -> Iterator[None]:
+def build_lock(say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock of all builds into the cache."""
     # Two test runs started at once must not compile the same thing twice on two cores.
     cache_directory().mkdir(parents=True, exist_ok=True)
     with (cache_directory() / "build.lock").open("w") as lock:
@@ -143,13 +167,13 @@ def _build(server: Server, say: Callable[[str], None]) -> None:
         _scratch_module(server, scratch)
         environment["GOFLAGS"] = "-mod=mod"
         command = [go_command(), "build", *flags, "-o", str(unfinished), server.package]
-        _compile(command, scratch, environment, server.name, say)
+        compile_binary(command, scratch, environment, server.name, say)
         unfinished.replace(target)
     else:
         # The compiler names the file after the package's last part; same file system, so the rename is atomic.
         environment["GOBIN"] = str(scratch)
         command = [go_command(), "install", *flags, f"{server.package}@v{server.version}"]
-        _compile(command, scratch, environment, server.name, say)
+        compile_binary(command, scratch, environment, server.name, say)
         (scratch / server.package.rpartition("/")[2]).replace(target)
 
 
@@ -192,9 +216,10 @@ def _go(arguments: list[str], directory: Path, environment: dict[str, str]) -> s
     return done.stdout
 
 
-def _compile(
+def compile_binary(
     command: list[str], directory: Path, environment: dict[str, str], name: str, say: Callable[[str], None]
 ) -> None:
+    """Run the compiler and say how far it is every 10 s. Raises BuildError with the end of its output."""
     started = time.monotonic()
     packages, last_report, tail = 0, started, [""]
     process = subprocess.Popen(

@@ -37,6 +37,7 @@ _CORE = {
 }
 _GROUPS = {
     "jobs": ("batch/v1", True),
+    "deployments": ("apps/v1", True),
     "clusterroles": ("rbac.authorization.k8s.io/v1", False),
     "clusterrolebindings": ("rbac.authorization.k8s.io/v1", False),
     "customresourcedefinitions": ("apiextensions.k8s.io/v1", False),
