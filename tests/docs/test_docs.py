@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.documents import PAGES, ROOT
+
 pytestmark = pytest.mark.unit
 
-ROOT = Path(__file__).parents[2]
-PAGES = [path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path.exists()]
 MAKE_TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 
 
