@@ -1,8 +1,7 @@
-"""Owns the kind cluster: docker and kind found or made, the cluster created, its nodes, and its end.
+"""Owns the kind cluster: created from kind-config.yaml, its nodes, the images on them, and its end.
 
-Where `docker info` and `kind` work they are used. Elsewhere the script that E2E_KIND_HERE names (default: kind-here.sh
-of the team's shared tools) builds them and starts a dockerd, which `down` stops again. E2E_NODE_IMAGE names another
-node image than kind's own, E2E_CLUSTER another cluster than `egress-e2e`.
+E2E_WORKERS changes the number of workers (default: what kind-config.yaml has), E2E_NODE_IMAGE names another node
+image than kind's own, E2E_CLUSTER another cluster than `egress-e2e`.
 """
 
 from __future__ import annotations
@@ -11,104 +10,117 @@ import functools
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from devstack import build
-from devstack.e2e.shell import E2EError, run, show, succeeds
+from devstack.e2e import machine
+from devstack.e2e.machine import (
+    base_image,
+    cluster_name,
+    docker,
+    ensure_docker,
+    environment,
+    has_image,
+    kind,
+    kubeconfig,
+    state_directory,
+)
+from devstack.e2e.shell import E2EError
 from devstack.operatorprocess import REPOSITORY
 from devstack.process import say
 
+__all__ = [
+    "base_image",
+    "cluster_name",
+    "control_plane",
+    "docker",
+    "down",
+    "ensure",
+    "ensure_docker",
+    "environment",
+    "exists",
+    "has_image",
+    "host_port",
+    "kind",
+    "kubeconfig",
+    "load",
+    "state_directory",
+    "worker",
+    "workers",
+]
+
 KIND_CONFIG = REPOSITORY / "kind-config.yaml"
-_KIND_HERE = REPOSITORY.parent / "shared" / "tools" / "kind-here.sh"
-_STAGES = ("packages", "binaries", "docker", "base", "images", "node")
-_LOCAL_BASE = "local/debian:bookworm"
-"""What kind-here.sh leaves as base image where none can be pulled."""
 
 
-def cluster_name() -> str:
-    """Return the name of the kind cluster."""
-    return os.environ.get("E2E_CLUSTER") or "egress-e2e"
+def exists() -> bool:
+    """Return whether the cluster is there."""
+    return cluster_name() in kind("get", "clusters").split()
 
 
-def state_directory() -> Path:
-    """Return where kubeconfig, logs and notes of the cluster are kept."""
-    return build.cache_directory() / "e2e" / cluster_name()
+def configuration() -> dict[str, Any]:
+    """Return kind-config.yaml with as many workers as E2E_WORKERS says. Raises E2EError."""
+    config: dict[str, Any] = yaml.safe_load(KIND_CONFIG.read_text())
+    wanted = os.environ.get("E2E_WORKERS", "")
+    if not wanted:
+        return config
+    if not wanted.isdigit() or int(wanted) < 1:
+        raise E2EError(f"E2E_WORKERS must be a whole number from 1 on, not {wanted!r}")
+    others = [node for node in config["nodes"] if node["role"] != "worker"]
+    config["nodes"] = others + [{"role": "worker"}] * int(wanted)
+    return config
 
 
-def kubeconfig() -> Path:
-    """Return the path of the cluster's kubeconfig; nobody's own is touched."""
-    return state_directory() / "kubeconfig"
+def ensure(say: Callable[[str], None] = say) -> bool:
+    """Create the cluster where it is not there; return whether that was needed. Raises E2EError."""
+    ensure_docker(say)
+    state_directory().mkdir(parents=True, exist_ok=True)
+    config = configuration()
+    if exists():
+        if _is_usable(len(config["nodes"])):
+            kind("export", "kubeconfig", "--name", cluster_name(), "--kubeconfig", kubeconfig())
+            return False
+        say(f"cluster {cluster_name()} is incomplete, stopped or of another size: it is made anew")
+        _delete()
+    started = time.monotonic()
+    _create(config)
+    say(f"cluster {cluster_name()} is up after {time.monotonic() - started:.0f} s")
+    return True
 
 
-def _kind_here_binaries() -> Path:
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "kind-here" / "bin"
+def _create(config: dict[str, Any]) -> None:
+    image = _node_image()
+    written = state_directory() / "kind-config.yaml"
+    written.write_text(yaml.safe_dump(config))
+    command = ["create", "cluster", "--name", cluster_name(), "--config", str(written), "--wait", "180s"]
+    try:
+        kind(*command, "--kubeconfig", kubeconfig(), *(["--image", image] if image else []))
+    except BaseException:  # Ctrl-C too: a half-made cluster would be found by the next run
+        _delete()
+        raise
+    _complete_note().touch()
 
 
-@functools.cache
-def environment() -> Mapping[str, str]:
-    """Return the environment of docker and kind: also what kind-here.sh built is found."""
-    env = {**os.environ, "KUBECONFIG": str(kubeconfig())}
-    if shutil.which("kind") is None and (_kind_here_binaries() / "kind").exists():
-        # /usr/bin first: Debian's docker client fits Debian's daemon.
-        env["PATH"] = os.pathsep.join([str(_kind_here_binaries()), "/usr/bin", env.get("PATH", os.defpath)])
-    if not succeeds("docker", "buildx", "version", env=env):
-        env["DOCKER_BUILDKIT"] = "0"
-    return env
+def _delete() -> None:
+    _complete_note().unlink(missing_ok=True)
+    kind("delete", "cluster", "--name", cluster_name(), "--kubeconfig", kubeconfig())
+    nodes.cache_clear()
 
 
-def docker(*arguments: str | Path, timeout: float | None = None) -> str:
-    """Run docker. Raises E2EError."""
-    return run(_tool("docker"), *arguments, env=environment(), timeout=timeout)
+def _complete_note() -> Path:
+    """Exists when `kind create` has ended well."""
+    return state_directory() / "complete"
 
 
-def kind(*arguments: str | Path) -> str:
-    """Run kind. Raises E2EError."""
-    return run(_tool("kind"), *arguments, env=environment())
-
-
-def _tool(name: str) -> str:
-    found = shutil.which(name, path=environment()["PATH"])
-    if found is None:
-        raise E2EError(f"{name} is not installed")
-    return found
-
-
-def ensure_docker(say: Callable[[str], None] = say) -> None:
-    """Make docker and kind work. Raises E2EError with what is missing."""
-    if _works():
-        return
-    script = Path(os.environ.get("E2E_KIND_HERE") or _KIND_HERE)
-    if not script.exists():
-        raise E2EError(
-            "`docker info` and `kind version` do not both work: install docker and kind, or name a script that"
-            " brings them in E2E_KIND_HERE"
-        )
-    had_docker = succeeds("docker", "info", env=environment())
-    for stage in _STAGES:
-        say(f"{script.name} {stage}")
-        show("bash", script, stage)
-        if stage == "docker" and not had_docker:
-            state_directory().mkdir(parents=True, exist_ok=True)
-            (state_directory() / "started-dockerd").write_text(str(script))
-    environment.cache_clear()
-    if not _works():
-        raise E2EError(f"{script} ended well, but `docker info` and `kind version` still do not both work")
-
-
-def _works() -> bool:
-    return succeeds("docker", "info", env=environment()) and succeeds("kind", "version", env=environment())
-
-
-def has_image(name: str) -> bool:
-    """Return whether docker has an image of this name."""
-    return succeeds("docker", "image", "inspect", name, env=environment())
-
-
-def base_image() -> str:
-    """Return the base of our images: E2E_BASE_IMAGE, what kind-here.sh made, or the Dockerfiles' default (empty)."""
-    return os.environ.get("E2E_BASE_IMAGE") or (_LOCAL_BASE if has_image(_LOCAL_BASE) else "")
+def _is_usable(size: int) -> bool:
+    nodes.cache_clear()
+    if not _complete_note().exists() or len(nodes()) != size:
+        return False
+    running = docker("inspect", "--format", "{{.State.Running}}", *nodes()).split()
+    return running == ["true"] * size
 
 
 def _node_image() -> str:
@@ -117,46 +129,76 @@ def _node_image() -> str:
     return os.environ.get("E2E_NODE_IMAGE") or (local if has_image(local) else "")
 
 
-def exists() -> bool:
-    """Return whether the cluster is there."""
-    return cluster_name() in kind("get", "clusters").split()
+@functools.cache
+def nodes() -> tuple[str, ...]:
+    """Return the names of all nodes, which are also those of their containers."""
+    return tuple(sorted(kind("get", "nodes", "--name", cluster_name()).split()))
 
 
-def ensure(say: Callable[[str], None] = say) -> None:
-    """Create the cluster where it is not there, and write its kubeconfig. Raises E2EError."""
-    ensure_docker(say)
-    state_directory().mkdir(parents=True, exist_ok=True)
-    if exists():
-        kind("export", "kubeconfig", "--name", cluster_name(), "--kubeconfig", kubeconfig())
-        return
-    started = time.monotonic()
-    image = _node_image()
-    command = ["create", "cluster", "--name", cluster_name(), "--config", str(KIND_CONFIG), "--wait", "180s"]
-    kind(*command, "--kubeconfig", kubeconfig(), *(["--image", image] if image else []))
-    say(f"cluster {cluster_name()} is up after {time.monotonic() - started:.0f} s")
+def control_plane() -> str:
+    """Return the node of everything that is no recording."""
+    return next(node for node in nodes() if "control-plane" in node)
+
+
+def workers() -> tuple[str, ...]:
+    """Return the nodes on which recordings run. Raises E2EError where there is none."""
+    found = tuple(node for node in nodes() if "control-plane" not in node)
+    if not found:
+        raise E2EError(f"cluster {cluster_name()} has no worker: create it from {KIND_CONFIG.name}")
+    return found
 
 
 def worker() -> str:
-    """Return the node on which recordings run; also the name of its container."""
-    nodes = kind("get", "nodes", "--name", cluster_name()).split()
-    workers = sorted(node for node in nodes if "control-plane" not in node)
-    if not workers:
-        raise E2EError(f"cluster {cluster_name()} has no worker: create it from {KIND_CONFIG.name}")
-    return workers[0]
+    """Return the first worker, on which the tests' volumes lie."""
+    return workers()[0]
 
 
-def load(*images: str) -> None:
-    """Bring images to the worker; what it has already costs a moment."""
-    kind("load", "docker-image", "--name", cluster_name(), "--nodes", worker(), *images)
+def host_port(container_port: int) -> int:
+    """Return the port of 127.0.0.1 that leads to a NodePort of the control plane. Raises E2EError."""
+    answer = docker("port", control_plane(), f"{container_port}/tcp").split()
+    if not answer:
+        raise E2EError(f"port {container_port} is not mapped: make the cluster anew from {KIND_CONFIG.name}")
+    return int(answer[0].rpartition(":")[2])
+
+
+def load(images: Sequence[str], on: Sequence[str]) -> None:
+    """Bring images to nodes; what a node has already costs a moment."""
+    kind("load", "docker-image", "--name", cluster_name(), "--nodes", ",".join(on), *images)
+
+
+def add_image_name(node: str, image: str, name: str) -> None:
+    """Give an image that a node has another name there, as if that one had been pulled. Raises E2EError."""
+    known = node_shell(node, f"ctr --namespace=k8s.io images list -q | grep -- '/{image}$'").split()[0]
+    registry = known.removesuffix(image)
+    _ctr(node, "tag", "--force", known, f"{registry}{name}")
+
+
+def remove_image_name(node: str, name: str) -> None:
+    """Take a name away again; the image keeps its others. Raises E2EError."""
+    node_shell(
+        node, f"ctr --namespace=k8s.io images list -q | grep -- '/{name}$' | xargs -r ctr -n k8s.io images rm"
+    )
+
+
+def _ctr(node: str, *arguments: str) -> None:
+    docker("exec", node, "ctr", "--namespace=k8s.io", "images", *arguments)
 
 
 def down(say: Callable[[str], None] = say) -> None:
-    """Delete the cluster, and end the dockerd that `ensure_docker` started."""
-    if _works() and exists():
-        kind("delete", "cluster", "--name", cluster_name(), "--kubeconfig", kubeconfig())
+    """Delete the cluster, end the dockerd that `ensure_docker` started; of our own files only the logs stay."""
+    if machine.works() and exists():
+        _delete()
         say(f"cluster {cluster_name()} is deleted")
-    note = state_directory() / "started-dockerd"
-    if note.exists():
-        show("bash", note.read_text(), "stop", env={**os.environ, "CLUSTER": cluster_name()})
-        note.unlink()
-        say("dockerd is stopped")
+    machine.stop_docker(say)
+    for path in state_directory().glob("*"):
+        if path.is_dir() and path.name != "logs":
+            shutil.rmtree(path)
+        elif not path.is_dir():
+            path.unlink()
+    if state_directory().exists() and not any(state_directory().iterdir()):
+        state_directory().rmdir()
+
+
+def node_shell(node: str, script: str, *, timeout: float = 60) -> str:
+    """Run a shell script on a node, as root. Raises E2EError. Seconds."""
+    return docker("exec", node, "bash", "-c", script, timeout=timeout)

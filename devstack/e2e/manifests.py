@@ -1,6 +1,7 @@
 """Owns the objects of the end-to-end cluster as plain documents: pure, nothing is sent anywhere from here.
 
-Every namespace enforces Pod Security *restricted*: operator, livekit-server, publisher and recorder all run under it.
+Every namespace enforces Pod Security *restricted*: operator, livekit-server, S3 server, publisher and recorder all
+run under it. All but operator and recorders run on the control plane: a test may drain or restart any worker.
 """
 
 from __future__ import annotations
@@ -11,25 +12,37 @@ from typing import Any, Final
 Document = dict[str, Any]
 
 OPERATOR_NAMESPACE: Final = "egress-system"
-OPERATOR: Final = "egress-operator"
+OPERATOR: Final = "livekit-egress-operator"
+"""The Helm release, which is also the Deployment's name."""
+OPERATOR_SELECTOR: Final = f"app.kubernetes.io/instance={OPERATOR}"
 LIVEKIT_NAMESPACE: Final = "livekit"
 LIVEKIT: Final = "livekit"
-CONNECTION_SECRET: Final = "livekit-connection"
-"""In both namespaces; its keys are the variables LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET."""
+LIVEKIT_URL: Final = f"ws://{LIVEKIT}.{LIVEKIT_NAMESPACE}.svc:7880"
+CONNECTION_SECRET: Final = "livekit"
+"""In the operator's namespace: the keys `api-key` and `api-secret`."""
+SERVER_SECRET: Final = "livekit-server"
+"""In livekit-server's namespace: the variables LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_KEYS."""
 CLAIM: Final = "recordings"
 
-_HTTP, _UDP, _TCP, _OPERATOR_PORT = 7880, 7882, 7881, 8081
+_HTTP, _UDP, _TCP = 7880, 7882, 7881
+_LIVEKIT_NODE_PORT: Final = 30880
 _USER: Final = 65532
 _POD_SECURITY: Final = {
     "runAsNonRoot": True,
     "runAsUser": _USER,
     "runAsGroup": _USER,
+    "fsGroup": _USER,
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-_CONTAINER_SECURITY: Final = {
+CONTAINER_SECURITY: Final = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
+}
+_CONTROL_PLANE: Final = "node-role.kubernetes.io/control-plane"
+ON_CONTROL_PLANE: Final[Mapping[str, Any]] = {
+    "nodeSelector": {_CONTROL_PLANE: ""},
+    "tolerations": [{"key": _CONTROL_PLANE, "operator": "Exists", "effect": "NoSchedule"}],
 }
 _LIVEKIT_CONFIG: Final = f"""\
 port: {_HTTP}
@@ -44,46 +57,32 @@ def namespace(name: str) -> Document:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
 
-def connection_secret(where: str, *, api_key: str, api_secret: str) -> Document:
-    """Return the Secret with the LiveKit connection."""
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": CONNECTION_SECRET, "namespace": where},
-        "stringData": {
-            "LIVEKIT_URL": f"ws://{LIVEKIT}.{LIVEKIT_NAMESPACE}.svc:{_HTTP}",
-            "LIVEKIT_API_KEY": api_key,
-            "LIVEKIT_API_SECRET": api_secret,
-            # As livekit-server reads it: a YAML map.
-            "LIVEKIT_KEYS": f"{api_key}: {api_secret}",
-        },
+def connection_secrets(*, api_key: str, api_secret: str) -> list[Document]:
+    """Return the Secrets with the LiveKit connection: the operator's, and livekit-server's with the publishers'."""
+    server = {
+        "LIVEKIT_URL": LIVEKIT_URL,
+        "LIVEKIT_API_KEY": api_key,
+        "LIVEKIT_API_SECRET": api_secret,
+        # As livekit-server reads it: a YAML map.
+        "LIVEKIT_KEYS": f"{api_key}: {api_secret}",
     }
-
-
-def account(rules: Sequence[Document]) -> list[Document]:
-    """Return the operator's ServiceAccount with exactly these rights."""
-    group = "rbac.authorization.k8s.io"
-    meta = {"name": OPERATOR}
-    subject = {"kind": "ServiceAccount", "name": OPERATOR, "namespace": OPERATOR_NAMESPACE}
-    role = {"apiGroup": group, "kind": "ClusterRole", "name": OPERATOR}
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": {**meta, "namespace": OPERATOR_NAMESPACE},
-        },
-        {"apiVersion": f"{group}/v1", "kind": "ClusterRole", "metadata": meta, "rules": list(rules)},
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": meta,
-            "subjects": [subject],
-            "roleRef": role,
-        },
+        _secret(CONNECTION_SECRET, OPERATOR_NAMESPACE, {"api-key": api_key, "api-secret": api_secret}),
+        _secret(SERVER_SECRET, LIVEKIT_NAMESPACE, server),
     ]
 
 
-def _deployment(name: str, where: str, pod: Document, *, image_id: str) -> Document:
+def _secret(name: str, where: str, content: Mapping[str, str]) -> Document:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": where},
+        "stringData": dict(content),
+    }
+
+
+def deployment(name: str, where: str, pod: Mapping[str, Any], *, image_id: str) -> Document:
+    """Return a Deployment of one pod that is replaced, never doubled."""
     labels = {"app.kubernetes.io/name": name}
     return {
         "apiVersion": "apps/v1",
@@ -102,30 +101,23 @@ def _deployment(name: str, where: str, pod: Document, *, image_id: str) -> Docum
     }
 
 
-def _http_probe(path: str, port: int, **changes: int) -> Document:
+def node_port_service(name: str, where: str, *, port: int, node_port: int) -> Document:
+    """Return a Service that this machine reaches through the control plane's mapped port."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": where},
+        "spec": {
+            "type": "NodePort",
+            "selector": {"app.kubernetes.io/name": name},
+            "ports": [{"name": "http", "port": port, "targetPort": "http", "nodePort": node_port}],
+        },
+    }
+
+
+def http_probe(path: str, port: int, **changes: int) -> Document:
+    """Return a probe of every second."""
     return {"httpGet": {"path": path, "port": port}, "periodSeconds": 1, "timeoutSeconds": 2, **changes}
-
-
-def operator(image: str, image_id: str, recorder_image: str) -> Document:
-    """Return the operator's Deployment."""
-    container = {
-        "name": "operator",
-        "image": image,
-        "imagePullPolicy": "IfNotPresent",
-        "env": [{"name": "EGRESS_RECORDER_IMAGE", "value": recorder_image}],
-        "envFrom": [{"secretRef": {"name": CONNECTION_SECRET}}],
-        "ports": [{"name": "http", "containerPort": _OPERATOR_PORT}],
-        "readinessProbe": _http_probe("/healthz", _OPERATOR_PORT),
-        "livenessProbe": _http_probe("/healthz", _OPERATOR_PORT, periodSeconds=10, initialDelaySeconds=10),
-        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
-        "securityContext": _CONTAINER_SECURITY,
-    }
-    pod = {
-        "serviceAccountName": OPERATOR,
-        "terminationGracePeriodSeconds": 30,
-        "containers": [container],
-    }
-    return _deployment(OPERATOR, OPERATOR_NAMESPACE, pod, image_id=image_id)
 
 
 def livekit(image: str, image_id: str) -> list[Document]:
@@ -139,7 +131,7 @@ def livekit(image: str, image_id: str) -> list[Document]:
             {"name": "LIVEKIT_CONFIG", "value": _LIVEKIT_CONFIG},
             {
                 "name": "LIVEKIT_KEYS",
-                "valueFrom": {"secretKeyRef": {"name": CONNECTION_SECRET, "key": "LIVEKIT_KEYS"}},
+                "valueFrom": {"secretKeyRef": {"name": SERVER_SECRET, "key": "LIVEKIT_KEYS"}},
             },
         ],
         "ports": [
@@ -147,26 +139,19 @@ def livekit(image: str, image_id: str) -> list[Document]:
             {"name": "rtc-udp", "containerPort": _UDP, "protocol": "UDP"},
             {"name": "rtc-tcp", "containerPort": _TCP},
         ],
-        "readinessProbe": _http_probe("/", _HTTP),
+        "readinessProbe": http_probe("/", _HTTP),
         "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
-        "securityContext": _CONTAINER_SECURITY,
+        "securityContext": CONTAINER_SECURITY,
     }
     pod = {
+        **ON_CONTROL_PLANE,
         "automountServiceAccountToken": False,
         # A regular end waits for the participants to leave.
         "terminationGracePeriodSeconds": 1,
         "containers": [container],
     }
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": LIVEKIT, "namespace": LIVEKIT_NAMESPACE},
-        "spec": {
-            "selector": {"app.kubernetes.io/name": LIVEKIT},
-            "ports": [{"name": "http", "port": _HTTP, "targetPort": "http"}],
-        },
-    }
-    return [_deployment(LIVEKIT, LIVEKIT_NAMESPACE, pod, image_id=image_id), service]
+    service = node_port_service(LIVEKIT, LIVEKIT_NAMESPACE, port=_HTTP, node_port=_LIVEKIT_NODE_PORT)
+    return [deployment(LIVEKIT, LIVEKIT_NAMESPACE, pod, image_id=image_id), service]
 
 
 def publisher(name: str, image: str, *, room: str, identity: str, arguments: Sequence[str] = ()) -> Document:
@@ -179,45 +164,46 @@ def publisher(name: str, image: str, *, room: str, identity: str, arguments: Seq
         # The publisher leaves when its standard input ends.
         "stdin": True,
         "env": [{"name": "HOME", "value": "/tmp"}],
-        "envFrom": [{"secretRef": {"name": CONNECTION_SECRET}}],
-        "resources": {"requests": {"cpu": "200m", "memory": "128Mi"}},
-        "securityContext": _CONTAINER_SECURITY,
+        "envFrom": [{"secretRef": {"name": SERVER_SECRET}}],
+        "resources": {"requests": {"cpu": "50m", "memory": "128Mi"}},
+        "securityContext": CONTAINER_SECURITY,
     }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": LIVEKIT_NAMESPACE},
+        "metadata": {"name": name, "namespace": LIVEKIT_NAMESPACE, "labels": {"e2e/room": room}},
         "spec": {
             "restartPolicy": "Never",
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": 5,
+            "terminationGracePeriodSeconds": 2,
             "securityContext": _POD_SECURITY,
+            **ON_CONTROL_PLANE,
             "containers": [container],
         },
     }
 
 
-def claim(where: str, *, node: str, path: str) -> list[Document]:
-    """Return a claim `recordings` and its volume: a directory of the node.
+def claim(where: str, *, node: str, path: str, name: str = CLAIM) -> list[Document]:
+    """Return a claim and its volume: a directory of the node.
 
     A *local* volume: the kubelet gives it the pod's fsGroup, as it does with a cloud's disk. (The host-path
     provisioner of a node image without kind's own leaves root's directory, which no restricted pod may write.)
     """
     size = "2Gi"
-    volume = f"{where}-{CLAIM}"
+    volume = f"{where}-{name}"
     term = {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}
+    shared = {"storageClassName": "", "accessModes": ["ReadWriteOnce"]}
     return [
         {
             "apiVersion": "v1",
             "kind": "PersistentVolume",
-            "metadata": {"name": volume},
+            "metadata": {"name": volume, "labels": {"e2e/namespace": where}},
             "spec": {
+                **shared,
                 "capacity": {"storage": size},
-                "accessModes": ["ReadWriteOnce"],
                 "persistentVolumeReclaimPolicy": "Retain",
-                "storageClassName": "",
-                "claimRef": {"namespace": where, "name": CLAIM},
+                "claimRef": {"namespace": where, "name": name},
                 "local": {"path": path},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
             },
@@ -225,25 +211,17 @@ def claim(where: str, *, node: str, path: str) -> list[Document]:
         {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",
-            "metadata": {"name": CLAIM, "namespace": where},
-            "spec": {
-                "storageClassName": "",
-                "volumeName": volume,
-                "accessModes": ["ReadWriteOnce"],
-                "resources": {"requests": {"storage": size}},
-            },
+            "metadata": {"name": name, "namespace": where},
+            "spec": {**shared, "volumeName": volume, "resources": {"requests": {"storage": size}}},
         },
     ]
 
 
 def recording(kind: str, name: str, where: str, spec: Mapping[str, Any]) -> Document:
-    """Return a custom resource that records into the claim."""
-    outputs = [{"filepath": "{room_name}/{publisher_identity}-{time}", "pvc": {"claimName": CLAIM}}]
-    if kind == "TrackCompositeEgress":
-        outputs[0]["filepath"] = "{room_name}/tracks-{time}"
+    """Return a custom resource; `spec` is the whole of it."""
     return {
         "apiVersion": "egress.livekit.io/v1alpha1",
         "kind": kind,
         "metadata": {"name": name, "namespace": where},
-        "spec": {"fileOutputs": outputs, **spec},
+        "spec": dict(spec),
     }

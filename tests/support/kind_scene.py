@@ -1,19 +1,34 @@
-"""Owns the handling of recordings on a real cluster as a user does it: kubectl in, kubectl out."""
+"""Owns the handling of recordings on a real cluster as a user does it: kubectl in, kubectl out.
+
+`KindScene` is a namespace of one test: a room of its name, a claim and an S3 Secret. `scene.apply(…)` gives a
+`KindRecording`; its files are looked at where they were delivered (`destination="s3"` or `"pvc"`).
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from devstack.e2e import deploy, images, manifests
+from devstack.e2e import cluster, deploy, images, manifests, objectstore
 from devstack.e2e.deploy import kubectl
+from devstack.e2e.objectstore import ObjectStore
 from devstack.e2e.shell import E2EError
 from devstack.mediacheck import MediaReport, check
+
+SMALL: Mapping[str, Any] = {"width": 640, "height": 360, "framerate": 30, "videoBitrate": 800}
+"""What a recording encodes unless a test says otherwise: two cores hold several of them."""
+STREAMS = "h264 640x360@30 + aac 2ch"
+CHILDREN = "app.kubernetes.io/managed-by=livekit-egress-operator"
+"""Selects the Jobs, pods and Secrets of recordings; the chart's objects are managed by Helm."""
+FILEPATHS = {
+    "ParticipantEgress": "{room_name}/{publisher_identity}-{time}",
+    "TrackCompositeEgress": "{room_name}/tracks-{time}",
+}
 
 
 @dataclass(frozen=True)
@@ -48,19 +63,40 @@ class PublisherPod:
 class KindRecording:
     """One custom resource of the test's namespace; `target` is what kubectl calls it."""
 
-    namespace: str
+    scene: KindScene
     target: str
-    volume: str
+    destination: str
+
+    def kubectl(self, verb: str, *arguments: str, timeout: float = 150) -> str:
+        """Run a verb on this resource. Raises E2EError."""
+        return kubectl(verb, "--namespace", self.scene.namespace, self.target, *arguments, timeout=timeout)
+
+    def body(self) -> dict[str, Any]:
+        """The whole resource now."""
+        return deploy.get("--namespace", self.scene.namespace, self.target)
 
     def status(self) -> dict[str, Any]:
         """The status now."""
-        status: dict[str, Any] = deploy.get("--namespace", self.namespace, self.target).get("status") or {}
+        status: dict[str, Any] = self.body().get("status") or {}
         return status
+
+    def exists(self) -> bool:
+        """Whether the resource is still there."""
+        return bool(self.kubectl("get", "--ignore-not-found", "--output=name").strip())
+
+    def wide(self) -> str:
+        """The line of `kubectl get -o wide`."""
+        return self.kubectl("get", "--output=wide", "--no-headers").strip()
+
+    def condition(self, kind: str = "Ready") -> dict[str, Any]:
+        """One condition of the status, empty when it is not there."""
+        conditions = self.status().get("conditions") or []
+        return next((dict(found) for found in conditions if found["type"] == kind), {})
 
     def wait(self, condition: str, timeout: int = 90) -> dict[str, Any]:
         """`kubectl wait --for=CONDITION`; the status after it, or a failure that shows the status."""
         try:
-            self.kubectl("wait", f"--for={condition}", f"--timeout={timeout}s")
+            self.kubectl("wait", f"--for={condition}", f"--timeout={timeout}s", timeout=timeout + 30)
         except E2EError as error:
             raise AssertionError(f"{error}\n{json.dumps(self.status(), indent=1)}") from None
         return self.status()
@@ -71,87 +107,135 @@ class KindRecording:
         """Wait for what `kubectl wait` cannot say."""
         deadline = time.monotonic() + timeout
         while not accept(status := self.status()):
-            assert time.monotonic() < deadline, f"no {what} within {timeout} s: {status}"
+            assert time.monotonic() < deadline, (
+                f"no {what} within {timeout} s: {json.dumps(status, indent=1)}"
+            )
             time.sleep(0.3)
         return status
+
+    def until_reason(self, *reasons: str, phase: str = "Pending", timeout: float = 60) -> dict[str, Any]:
+        """Wait until condition Ready has one of the reasons in this phase; return that condition."""
+        self.until(
+            lambda s: s.get("phase") == phase and _reason(s) in reasons, f"{phase}: {reasons}", timeout
+        )
+        return self.condition()
 
     def stop(self) -> None:
         """Ask for the end as the documentation says."""
         self.kubectl("patch", "--type=merge", "--patch", '{"spec":{"desiredState":"Stopped"}}')
 
-    def kubectl(self, verb: str, *arguments: str) -> str:
-        """Run a verb on this resource."""
-        return kubectl(verb, "--namespace", self.namespace, self.target, *arguments)
+    def finish(self, timeout: int = 90) -> dict[str, Any]:
+        """Stop and wait for the end; the last status."""
+        self.stop()
+        return self.wait("condition=Finished", timeout)
+
+    def node(self) -> str:
+        """The node of the recorder's pod now; its name is also that of the node's container."""
+        pod = self.status()["podName"]
+        spec = deploy.get("pod", "--namespace", self.scene.namespace, pod)["spec"]
+        return str(spec["nodeName"])
+
+    def stored(self) -> list[str]:
+        """The media files at the destination, sorted; all recordings of a test share its room's directory."""
+        return self.scene.stored(self.destination)
 
     def reports(self, filenames: list[str], directory: Path) -> list[MediaReport]:
-        """Fetch files of the claim and decode them."""
-        return [
-            check(deploy.fetch(f"{self.volume}/{filename}", directory / Path(filename).name))
-            for filename in filenames
-        ]
+        """Fetch files from the destination and decode them."""
+        return self.scene.reports(self.destination, filenames, directory)
+
+
+def _reason(status: Mapping[str, Any]) -> str:
+    ready = [c["reason"] for c in status.get("conditions") or () if c["type"] == "Ready"]
+    return str(ready[0]) if ready else ""
 
 
 @dataclass(frozen=True)
 class KindScene:
-    """A namespace with a claim, and a room of that name."""
+    """A namespace with a claim and an S3 Secret, and a room of that name."""
 
     namespace: str
     volume: str
+    store: ObjectStore
 
     @property
     def room(self) -> str:
         """The room of this test."""
         return self.namespace
 
-    def apply(self, kind: str, name: str, **spec: Any) -> KindRecording:
-        """Apply a recording of this test's room."""
-        deploy.apply(manifests.recording(kind, name, self.namespace, {"roomName": self.room, **spec}))
-        return KindRecording(self.namespace, f"{kind.lower()}/{name}", self.volume)
+    def output(self, kind: str, destination: str) -> dict[str, Any]:
+        """A file output of a spec that goes to `s3` or to the claim (`pvc`)."""
+        if destination == "s3":
+            return objectstore.output(FILEPATHS[kind])
+        return {"filepath": FILEPATHS[kind], "pvc": {"claimName": manifests.CLAIM}}
+
+    def apply(
+        self,
+        kind: str,
+        name: str,
+        *,
+        destination: str = "s3",
+        labels: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> KindRecording:
+        """Apply a recording of this test's room; keys of `spec` win over what is filled in here."""
+        whole = {
+            "roomName": self.room,
+            "advanced": dict(SMALL),
+            "fileOutputs": [self.output(kind, destination)],
+            **spec,
+        }
+        document = manifests.recording(kind, name, self.namespace, whole)
+        document["metadata"] |= {"labels": dict(labels)} if labels else {}
+        deploy.apply(document)
+        return KindRecording(self, f"{kind.lower()}/{name}", destination)
 
     @contextmanager
-    def publisher(self, identity: str = "alice") -> Iterator[PublisherPod]:
-        """A publisher pod, 640x360 to spare the machine; it is in the room when the block begins."""
-        name = f"{self.namespace}-{identity}"
-        arguments = ("--size", "640x360", "--bitrate", "800")
-        deploy.apply(
-            manifests.publisher(
-                name, images.names().publisher, room=self.room, identity=identity, arguments=arguments
-            )
-        )
-        pod = PublisherPod(name)
-        try:
-            pod.wait_started()
+    def publisher(self, identity: str = "alice", *, screen: bool = False) -> Iterator[PublisherPod]:
+        """A publisher pod of 640x360, on the control plane; it is in the room when the block begins."""
+        with self.publishers(identity, screen=screen) as [pod]:
             yield pod
-        finally:
-            kubectl(
-                "delete", "pod", "--namespace", manifests.LIVEKIT_NAMESPACE, name, "--wait=false", timeout=30
-            )
 
-    def stored(self) -> list[str]:
-        """The media files in the claim, relative to it."""
-        node = deploy.cluster.worker()
-        found = deploy.cluster.docker("exec", node, "find", self.volume, "-name", "*.mp4")
-        return sorted(line.removeprefix(f"{self.volume}/") for line in found.splitlines())
+    @contextmanager
+    def publishers(self, *identities: str, screen: bool = False) -> Iterator[list[PublisherPod]]:
+        """Several publishers of the room, started at the same moment."""
+        arguments = ["--size", "640x360", "--bitrate", "800", *(["--source", "screen"] if screen else [])]
+        pods = [PublisherPod(f"{self.namespace}-{identity}") for identity in identities]
+        with ExitStack() as stack:
+            for identity, pod in zip(identities, pods, strict=True):
+                image = images.names().publisher
+                deploy.apply(
+                    manifests.publisher(
+                        pod.name, image, room=self.room, identity=identity, arguments=arguments
+                    )
+                )
+                stack.callback(_delete_publisher, pod.name)
+            for pod in pods:
+                pod.wait_started()
+            yield pods
 
-    def left(self) -> list[str]:
-        """What of recordings is still in the namespace; the garbage collector gets half a minute."""
-        deadline = time.monotonic() + 30
-        while True:
-            items = deploy.get("egress,jobs,pods,secrets", "--namespace", self.namespace)["items"]
-            if not items or time.monotonic() > deadline:
-                return [f"{item['kind']}/{item['metadata']['name']}" for item in items]
-            time.sleep(0.5)
+    def stored(self, destination: str = "s3") -> list[str]:
+        """The media files of this test, relative to bucket or claim."""
+        if destination == "s3":
+            found = self.store.names(f"{self.room}/")
+        else:
+            lines = cluster.docker("exec", cluster.worker(), "find", self.volume, "-type", "f").splitlines()
+            found = sorted(line.removeprefix(f"{self.volume}/") for line in lines)
+        return [name for name in found if name.endswith(".mp4")]
 
-    def operator_errors(self) -> list[str]:
-        """Lines of level error in the log of the operator, since it started."""
-        text = kubectl(
-            "logs", "--namespace", manifests.OPERATOR_NAMESPACE, f"deployment/{manifests.OPERATOR}"
-        )
-        return [line for line in text.splitlines() if '"level": "error"' in line]
+    def reports(self, destination: str, filenames: list[str], directory: Path) -> list[MediaReport]:
+        """Fetch files from bucket or claim and decode them."""
+        return [check(self._fetch(destination, name, directory / Path(name).name)) for name in filenames]
 
-    def operator_restarts(self) -> int:
-        """Restarts of the operator's container."""
-        pods = deploy.get(
-            "pods", "--namespace", manifests.OPERATOR_NAMESPACE, "--selector", f"app.kubernetes.io/name={manifests.OPERATOR}",
-        )["items"]  # fmt: skip
-        return sum(state["restartCount"] for pod in pods for state in pod["status"]["containerStatuses"])
+    def _fetch(self, destination: str, filename: str, target: Path) -> Path:
+        if destination == "s3":
+            return self.store.fetch(filename, target)
+        return deploy.fetch(f"{self.volume}/{filename}", target)
+
+    def get(self, *arguments: str) -> list[dict[str, Any]]:
+        """The items of `kubectl get` in this namespace."""
+        items: list[dict[str, Any]] = deploy.get(*arguments, "--namespace", self.namespace)["items"]
+        return items
+
+
+def _delete_publisher(name: str) -> None:
+    kubectl("delete", "pod", "--namespace", manifests.LIVEKIT_NAMESPACE, name, "--wait=false", timeout=30)

@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
-from devstack.e2e import images, manifests
+from devstack.e2e import cluster, images, manifests, objectstore, release
 
 pytestmark = pytest.mark.unit
 
@@ -15,11 +16,12 @@ SECRET = "a-secret-of-forty-characters-for-livekit"
 
 
 def pods() -> list[dict[str, Any]]:
-    """Pod specs of everything that runs in the cluster beside the recorder."""
-    server, _service = manifests.livekit("livekit:1", "sha256:1")
+    """Pod specs of everything that these documents run in the cluster: operator and recorder come by the chart."""
+    livekit, _service = manifests.livekit("livekit:1", "sha256:1")
+    s3, _service = objectstore.server("s3:1", "sha256:1")
     return [
-        manifests.operator("operator:1", "sha256:1", "recorder:1")["spec"]["template"]["spec"],
-        server["spec"]["template"]["spec"],
+        livekit["spec"]["template"]["spec"],
+        s3["spec"]["template"]["spec"],
         manifests.publisher("p", "publisher:1", room="r", identity="alice")["spec"],
     ]
 
@@ -40,17 +42,17 @@ def test_every_namespace_enforces_it() -> None:
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-def test_only_the_operator_gets_a_token_of_the_cluster() -> None:
-    operator, *others = pods()
+def test_none_of_them_gets_a_token_of_the_cluster_and_all_stay_off_the_workers() -> None:
+    for pod in pods():
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["nodeSelector"] == {"node-role.kubernetes.io/control-plane": ""}
 
-    assert operator["serviceAccountName"] == manifests.OPERATOR
-    assert all(pod["automountServiceAccountToken"] is False for pod in others)
 
+def test_the_keys_are_in_secrets_and_in_no_other_object() -> None:
+    operator, server = manifests.connection_secrets(api_key="APIkey", api_secret=SECRET)
 
-def test_the_key_is_in_the_secret_and_in_no_other_object() -> None:
-    secret = manifests.connection_secret("x", api_key="APIkey", api_secret=SECRET)
-
-    assert secret["stringData"]["LIVEKIT_KEYS"] == f"APIkey: {SECRET}"
+    assert operator["stringData"] == {"api-key": "APIkey", "api-secret": SECRET}
+    assert server["stringData"]["LIVEKIT_KEYS"] == f"APIkey: {SECRET}"
     assert SECRET not in json.dumps(pods())
 
 
@@ -65,6 +67,38 @@ def test_a_claim_is_bound_to_the_directory_of_its_own_namespace() -> None:
 def test_no_image_is_tagged_latest_which_a_kubelet_would_pull() -> None:
     names = images.names()
 
-    for name in (names.operator, names.recorder, names.livekit, names.publisher):
+    for name in (names.operator, names.recorder, names.livekit, names.publisher, names.s3):
         tag = name.rpartition(":")[2]
         assert tag not in {"", "latest", name}
+        assert release.image_values(name)["tag"] == tag
+
+
+def test_the_committed_cluster_has_two_workers_and_the_ports_that_the_services_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("E2E_WORKERS", raising=False)
+    config = cluster.configuration()
+
+    assert config == yaml.safe_load(cluster.KIND_CONFIG.read_text())
+    assert [node["role"] for node in config["nodes"]] == ["control-plane", "worker", "worker"]
+    mapped = {mapping["containerPort"] for mapping in config["nodes"][0]["extraPortMappings"]}
+    services = [manifests.livekit("x:1", "")[1], objectstore.server("x:1", "")[1]]
+    assert mapped == {service["spec"]["ports"][0]["nodePort"] for service in services}
+
+
+def test_e2e_workers_changes_their_number_and_refuses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("E2E_WORKERS", "3")
+    assert [node["role"] for node in cluster.configuration()["nodes"]].count("worker") == 3
+
+    monkeypatch.setenv("E2E_WORKERS", "0")
+    with pytest.raises(cluster.E2EError, match="E2E_WORKERS"):
+        cluster.configuration()
+
+
+def test_changed_values_are_merged_and_leave_the_others_as_they_are() -> None:
+    base = {"recorder": {"image": {"tag": "1"}, "resources": {}}, "list": [1, 2]}
+
+    merged = release.merge(base, {"recorder": {"image": {"tag": "2"}}, "list": [3]})
+
+    assert merged == {"recorder": {"image": {"tag": "2"}, "resources": {}}, "list": [3]}
+    assert base["list"] == [1, 2]

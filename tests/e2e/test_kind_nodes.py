@@ -1,0 +1,137 @@
+"""What happens to nodes and to pods on them in mid-recording, by a real kubelet; the status tells the truth of it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from devstack.e2e import deploy
+from devstack.e2e.deploy import kubectl
+from egress_recorder.contract import EndReason
+from support.kind_faults import (
+    drained,
+    event_messages,
+    frozen_supervisor,
+    next_pod,
+    restart_node,
+    wait_node,
+    wait_operator,
+)
+from support.kind_scene import KindScene
+from support.kind_truth import accounts
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
+
+SECONDS = 6
+KUBELET = 200.0
+"""Seconds that a kubelet may take: it measures volumes once a minute, and kills what hangs after a minute and a half."""
+
+
+def test_a_drained_node_uploads_the_file_up_to_then_and_the_recording_goes_on_elsewhere(
+    kind_scene: KindScene, tmp_path: Path
+) -> None:
+    """Issue 4 §4: node drained while recording, the file up to then is uploaded, it goes on elsewhere."""
+    with kind_scene.publisher():
+        recording = kind_scene.apply("ParticipantEgress", "alice", identity="alice")
+        first_pod = recording.wait("condition=Recording")["podName"]
+        node = recording.node()
+        time.sleep(SECONDS)
+        with drained(node) as said:
+            assert f"pod/{first_pod} evicted" in said
+            # kubectl has waited for the pod's end: what it recorded is in the bucket.
+            assert kind_scene.stored()
+            next_pod(recording, first_pod)
+            assert recording.node() != node
+            time.sleep(SECONDS)
+            recording.finish()
+
+    [found] = accounts([recording], tmp_path)
+    assert found.numbers == [1, 2]
+    assert found.lost == ()
+    assert all(report.duration >= SECONDS - 1 for _, report in found.kept)
+    assert EndReason.INTERRUPTED.value in found.reasons
+    print(f"figure: drain_lost_s={found.holes[0]:.1f}")
+    wait_operator()
+
+
+def test_a_restarted_node_is_told_as_a_lost_part_and_the_recording_goes_on(
+    kind_scene: KindScene, tmp_path: Path
+) -> None:
+    """Issue 4 §4: node container restarted; what was not uploaded is lost, and the status says so."""
+    with kind_scene.publisher():
+        recording = kind_scene.apply("ParticipantEgress", "alice", identity="alice")
+        first_pod = recording.wait("condition=Recording")["podName"]
+        node = recording.node()
+        time.sleep(SECONDS)
+        restart_node(node)
+        next_pod(recording, first_pod, timeout=KUBELET)
+        time.sleep(SECONDS)
+        status = recording.finish()
+    wait_node(node)
+    wait_operator()
+
+    [found] = accounts([recording], tmp_path)
+    assert found.numbers == [2]
+    assert [part["part"] for part in found.lost] == [1]
+    # The result is the part that exists; the lost one stays visible beside it.
+    assert [result["filename"] for result in status["fileResults"]] == kind_scene.stored()
+    assert status["gaps"]
+    [(_, second)] = found.kept
+    assert second.duration >= SECONDS - 1
+    print(f"figure: node_restart_lost_s={second.counted()[0] / 30:.1f}")
+
+
+@pytest.mark.beside
+def test_an_evicted_recorder_is_followed_by_the_next_part_and_the_status_says_why(
+    kind_scene: KindScene, tmp_path: Path
+) -> None:
+    """Issue 4 §4: eviction by a real kubelet, here for more scratch than the limit allows."""
+    with kind_scene.publisher():
+        recording = kind_scene.apply(
+            "ParticipantEgress",
+            "alice",
+            identity="alice",
+            template={"resources": {"limits": {"ephemeral-storage": "1Mi"}}},
+        )
+        first_pod = recording.wait("condition=Recording")["podName"]
+        # The template applies to the next part: that one has room enough.
+        roomy = '{"spec":{"template":{"resources":{"limits":{"ephemeral-storage":"5Gi"}}}}}'
+        recording.kubectl("patch", "--type=merge", "--patch", roomy)
+        next_pod(recording, first_pod, timeout=KUBELET)
+        time.sleep(SECONDS)
+        status = recording.finish()
+
+    [evicted] = event_messages(kind_scene.namespace, "Evicted")
+    assert "ephemeral" in evicted
+    [found] = accounts([recording], tmp_path)
+    # One second is all that this eviction leaves: the recorder makes it or it does not, but the status is true.
+    assert found.numbers in ([1, 2], [2])
+    assert "Evicted" in found.reasons, status
+    assert status["gaps"]
+
+
+@pytest.mark.beside
+def test_a_recorder_that_hangs_fails_its_liveness_probe_and_the_next_part_follows(
+    kind_scene: KindScene, tmp_path: Path
+) -> None:
+    """Issue 4 §4: liveness failure of a real kubelet. Its kill waits for the grace period, the recording does not."""
+    with kind_scene.publisher():
+        recording = kind_scene.apply("ParticipantEgress", "alice", identity="alice")
+        first_pod = recording.wait("condition=Recording")["podName"]
+        time.sleep(SECONDS)
+        with frozen_supervisor(deploy.get("pod", "--namespace", kind_scene.namespace, first_pod)):
+            frozen = time.monotonic()
+            # Long before the next part nobody claims any more that it records.
+            recording.wait("condition=Recording=False", 30)
+            next_pod(recording, first_pod, timeout=KUBELET)
+            print(f"figure: hang_to_next_part_s={time.monotonic() - frozen:.0f}")
+            time.sleep(SECONDS)
+            recording.finish()
+
+    assert any("Liveness" in message for message in event_messages(kind_scene.namespace, "Unhealthy"))
+    [found] = accounts([recording], tmp_path)
+    assert found.numbers == [2]
+    assert [part["part"] for part in found.lost] == [1]
+    kubectl("wait", "--for=delete", f"pod/{first_pod}", "--namespace", kind_scene.namespace, "--timeout=30s")
