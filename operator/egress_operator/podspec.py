@@ -41,9 +41,6 @@ _FIXED: Final = ("nodeSelector", "affinity", "tolerations", "topologySpreadConst
                  "priorityClassName", "runtimeClassName", "imagePullSecrets")  # fmt: skip
 """Fields of a template that are the pod's own, as they are."""
 
-_LIVENESS_GRACE: Final = 30
-"""Seconds. A supervisor that has not answered for a minute finalises nothing in ten more: the next part waits."""
-
 
 def credential_secrets(places: Sequence[Storage]) -> list[str]:
     """Return the storage Secrets, each once; the index is the directory's name below the credentials root."""
@@ -101,8 +98,7 @@ def _container(settings: Settings, *, mounts: list[Document]) -> Document:
         "args": list(ARGUMENTS),
         "ports": [{"name": "control", "containerPort": CONTROL_PORT}],
         "readinessProbe": _probe("/readyz", period=1, failures=3),
-        "livenessProbe": _probe("/livez", period=10, failures=6)
-        | {"initialDelaySeconds": 15, "terminationGracePeriodSeconds": _LIVENESS_GRACE},
+        "livenessProbe": _probe("/livez", period=10, failures=6) | {"initialDelaySeconds": 15},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -16,6 +16,11 @@ from support import kind_watch
 from support.kind_scene import KindScene, PublisherPod
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes the operator away from the cluster runs last, and with it the look for what is stuck."""
+    items.sort(key=lambda item: item.path.stem == "test_kind_uninstall")
+
+
 @pytest.fixture(scope="session")
 def kind_cluster() -> Iterator[None]:
     """The cluster with all that runs in it; after the last test nothing of any test is left."""

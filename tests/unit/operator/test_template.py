@@ -154,13 +154,6 @@ def test_the_pull_policy_is_the_operators() -> None:
     assert made["spec"]["template"]["spec"]["containers"][0]["imagePullPolicy"] == "Always"
 
 
-def test_a_recorder_that_does_not_answer_is_not_given_the_whole_grace_period() -> None:
-    container = pod_template(None)["spec"]["containers"][0]
-
-    assert container["livenessProbe"]["terminationGracePeriodSeconds"] == 30
-    assert "terminationGracePeriodSeconds" not in container["readinessProbe"]
-
-
 def test_the_hash_of_a_job_tells_another_pod_and_nothing_else() -> None:
     def pod_hash(part: int = 1, image: str = "a:1", **spec: Any) -> str:
         return jobs.pod_hash(jobs.job_manifest(recording(**spec), Settings(recorder_image=image), part=part))
