@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from egress_operator import names, podspec, storage
+from egress_operator import names, podspec, podtemplate, storage
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
 from egress_operator.api_parts import Storage
 from egress_operator.facts import encoding_of
@@ -184,7 +184,7 @@ def job_manifest(
     assert spec is not None
     name = names.job_name(recording.key.name, recording.uid, part)
     labels = {names.LABEL_PART: str(part)}
-    template = podspec.template_of(spec, settings)
+    template = podtemplate.merged(settings.recorder_template, spec.template)
     places = storage.destinations(spec, facts)
     job_spec: Document = {
         "backoffLimit": 0,
@@ -197,7 +197,9 @@ def job_manifest(
                 | template.get("annotations", {})
                 | {names.ANNOTATION_NAME: recording.key.name},
             },
-            "spec": podspec.pod_spec(spec, settings, secret=secret_name(recording), places=places),
+            "spec": podspec.pod_spec(
+                spec, settings, template=template, secret=secret_name(recording), places=places
+            ),
         },
     }
     if names.LABEL_QUEUE in recording.queue_labels:

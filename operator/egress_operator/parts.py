@@ -87,7 +87,7 @@ def lose_part(document: Document, *, pod: PodView | None, part: int, reason: str
     if not entries and _is_recording(document) and not _has_part(document, part):
         outputs = (document.get("resolved") or {}).get("filepaths") or []
         entries = [{"part": part, "output": index, "filename": path} for index, path in enumerate(outputs)]
-    _merge(document, [{"endedAt": ended, **entry, "endReason": clean(reason)} for entry in entries])
+    _merge(document, [_lost(entry, ended, reason) for entry in entries])
 
 
 def _is_lost(entry: Mapping[str, Any]) -> bool:
@@ -113,7 +113,12 @@ def lose_earlier_parts(document: Document, observed: Observed, *, newest: int, n
             continue
         reason = fate_of(pod, now).message if pod else "its pod is gone and left no record"
         ended = format_time((pod and pod.ended_at) or now.replace(microsecond=0))
-        _merge(document, [{"endedAt": ended, **entry, "endReason": clean(f"{KILLED}: {reason}")}])
+        _merge(document, [_lost(entry, ended, f"{KILLED}: {reason}")])
+
+
+def _lost(entry: Document, ended: str, reason: str) -> Document:
+    """A file that was closed keeps the time of its end."""
+    return {"endedAt": ended, **entry, "endReason": clean(reason)}
 
 
 def _has_part(document: Mapping[str, Any], part: int) -> bool:

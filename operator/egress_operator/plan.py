@@ -142,8 +142,7 @@ def _running(situation: Situation) -> Plan:
     _name_children(situation)
     before = (*_latch(situation), *_renewal(situation))
     polled = situation.observed.polled if situation.observed.polled_part == verdict.part else None
-    silent = situation.observed.silent_seconds >= _STALE_ANSWER
-    recording = _records(polled, ready=pod.ready, silent=silent)
+    recording = _records(polled, ready=pod.ready, silent=_is_silent(situation))
     if recording:
         facts.setdefault("startedAt", format_time(now.replace(microsecond=0)))
         facts.pop("failures", None)
@@ -168,6 +167,10 @@ def _running(situation: Situation) -> Plan:
     )
 
 
+def _is_silent(situation: Situation) -> bool:
+    return situation.observed.silent_seconds >= _STALE_ANSWER
+
+
 def _records(polled: RecorderStatus | None, *, ready: bool, silent: bool) -> bool:
     if polled is not None and (polled.phase is Phase.ENDING or polled.phase.is_terminal):
         return False
@@ -190,8 +193,7 @@ def _phase(  # noqa: PLR0911 - the order of the returns is the rule
     if recording:
         return "Active", Reason("Recording", "media is being written")
     if media:
-        silent = situation.observed.silent_seconds >= _STALE_ANSWER
-        what = "does not answer" if silent else "waits for media"
+        what = "does not answer" if _is_silent(situation) else "waits for media"
         return "Active", Reason("Resuming", f"part {verdict.part} {what}")
     if polled is not None and polled.in_room:
         return "Starting", Reason(

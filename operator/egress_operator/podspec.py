@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from egress_operator import podtemplate, resources
+from egress_operator import resources
 from egress_operator.api import Spec
 from egress_operator.api_parts import Storage
 from egress_operator.model import Document
@@ -57,14 +57,14 @@ def claims(places: Sequence[Storage]) -> list[str]:
     return list(dict.fromkeys(place.pvc.claim_name for place in places if place.pvc))
 
 
-def template_of(spec: Spec, settings: Settings) -> Document:
-    """Return what is asked of the pod: the operator's defaults and the resource's own template in one."""
-    return podtemplate.merged(settings.recorder_template, spec.template)
+def pod_spec(
+    spec: Spec, settings: Settings, *, template: Document, secret: str, places: Sequence[Storage]
+) -> Document:
+    """Return the pod's spec for one part.
 
-
-def pod_spec(spec: Spec, settings: Settings, *, secret: str, places: Sequence[Storage]) -> Document:
-    """Return the pod's spec for one part. `places`: the destination of each output."""
-    template = template_of(spec, settings)
+    `template`: what is asked of the pod, the operator's defaults and the resource's own in one (`podtemplate.merged`);
+    `places`: the destination of each output.
+    """
     volumes, mounts = _volumes(places, secret)
     pod: Document = {
         "restartPolicy": "Never",

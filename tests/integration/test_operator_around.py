@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import secrets
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +14,10 @@ from devstack.operatorprocess import OperatorProcess
 from devstack.s3 import S3Server
 from devstack.stack import Stack
 from egress_operator import names
-from support.operator_scene import OperatorScene, Shown
+from support.operator_scene import FAKE_RECORDER, OperatorScene, Shown, scene_in
 
 pytestmark = pytest.mark.integration
 
-FAKE = Path(__file__).resolve().parents[1] / "fakes" / "fake_recorder.py"
-COMMAND = json.dumps([str(FAKE)])
 QUEUE = {names.LABEL_QUEUE: "recordings", "kueue.x-k8s.io/priority-class": "high"}
 NAMELESS: list[dict[str, Any]] = [{"filepath": "{room_name}/x"}]
 
@@ -32,16 +28,15 @@ def fake_stack(
 ) -> Iterator[Stack]:
     """A stack of its own: its operator starts fake recorders and gets other settings now and then."""
     directory = tmp_path_factory.mktemp("around")
-    settings = {"EGRESS_RECORDER_COMMAND": COMMAND}
+    settings = FAKE_RECORDER
     with Stack(directory, livekit=livekit_server, s3=s3_server, operator_settings=settings) as stack:
         yield stack
 
 
 @pytest.fixture
 def scene(fake_stack: Stack) -> Iterator[OperatorScene]:
-    name = fake_stack.prepare_namespace(f"around-{secrets.token_hex(4)}")
-    yield OperatorScene(fake_stack, name)
-    fake_stack.api.delete("namespaces", "", name)
+    with scene_in(fake_stack, "around") as made:
+        yield made
 
 
 @pytest.fixture
@@ -268,7 +263,7 @@ def test_two_operators_at_once_record_nothing_twice_and_complain_about_nothing(s
     stack = scene.stack
     directory = stack.directory / "second"
     directory.mkdir(exist_ok=True)
-    settings = {"EGRESS_RECORDER_COMMAND": COMMAND}
+    settings = FAKE_RECORDER
     second = OperatorProcess(stack.plane, stack.livekit, directory, settings=settings)
     before = len(errors_of(stack.operator))
     second.start()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-import secrets
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,13 +16,9 @@ from devstack.operatorprocess import OperatorProcess
 from devstack.s3 import S3Server
 from devstack.stack import Stack
 from egress_operator import names
-from support.operator_scene import OperatorScene, Shown
+from support.operator_scene import FAKE_RECORDER, OperatorScene, Shown, scene_in
 
 pytestmark = pytest.mark.integration
-
-FAKE = Path(__file__).resolve().parents[1] / "fakes" / "fake_recorder.py"
-# The program itself: the pod runner rewrites arguments below a mountPath, and a checkout may lie below /tmp.
-COMMAND = json.dumps([str(FAKE)])
 
 
 @pytest.fixture(scope="module")
@@ -33,16 +27,15 @@ def fake_stack(
 ) -> Iterator[Stack]:
     """A stack of its own: its operator starts fake recorders and is killed now and then."""
     directory = tmp_path_factory.mktemp("operator")
-    settings = {"EGRESS_RECORDER_COMMAND": COMMAND, "EGRESS_LOG_LEVEL": "DEBUG"}
+    settings = FAKE_RECORDER | {"EGRESS_LOG_LEVEL": "DEBUG"}
     with Stack(directory, livekit=livekit_server, s3=s3_server, operator_settings=settings) as stack:
         yield stack
 
 
 @pytest.fixture
 def scene(fake_stack: Stack) -> Iterator[OperatorScene]:
-    name = fake_stack.prepare_namespace(f"op-{secrets.token_hex(4)}")
-    yield OperatorScene(fake_stack, name)
-    fake_stack.api.delete("namespaces", "", name)
+    with scene_in(fake_stack, "op") as made:
+        yield made
 
 
 def settled(recording: Shown) -> None:
@@ -436,7 +429,7 @@ def test_two_operators_at_once_do_no_harm(scene: OperatorScene) -> None:
     stack = scene.stack
     directory = stack.directory / "second"
     directory.mkdir(exist_ok=True)
-    settings = {"EGRESS_RECORDER_COMMAND": COMMAND}
+    settings = FAKE_RECORDER
     second = OperatorProcess(stack.plane, stack.livekit, directory, settings=settings)
     second.start()
     try:

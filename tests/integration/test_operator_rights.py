@@ -6,7 +6,6 @@ API server that audits each of its requests. Then what was used is compared with
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -25,12 +24,11 @@ from devstack.process import wait_for
 from devstack.s3 import S3Server
 from devstack.stack import Stack
 from egress_operator import names
-from support.operator_scene import OperatorScene, Shown
+from support.operator_scene import FAKE_RECORDER, OperatorScene, Shown, scene_in
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-FAKE = Path(__file__).resolve().parents[1] / "fakes" / "fake_recorder.py"
-SETTINGS = {"EGRESS_RECORDER_COMMAND": json.dumps([str(FAKE)]), "EGRESS_RESYNC_SECONDS": "5"}
+SETTINGS = FAKE_RECORDER | {"EGRESS_RESYNC_SECONDS": "5"}
 RULES: list[Object] = yaml.safe_load(RULES_FILE.read_text())
 KINDS = (names.PARTICIPANT_KIND, names.TRACK_COMPOSITE_KIND)
 BY_ADMISSION = {Right(names.GROUP, f"{plural}/finalizers", "update") for plural in names.PLURALS.values()}
@@ -62,9 +60,8 @@ def audited(
 
 @pytest.fixture
 def scene(audited: Stack) -> Iterator[OperatorScene]:
-    name = audited.prepare_namespace(f"rights-{secrets.token_hex(4)}")
-    yield OperatorScene(audited, name)
-    audited.api.delete("namespaces", "", name)
+    with scene_in(audited, "rights") as made:
+        yield made
 
 
 def forbidden(requests: list[Request]) -> list[str]:

@@ -13,19 +13,17 @@ from devstack.process import wait_for
 from devstack.s3 import S3Server
 from devstack.stack import CRDS, Stack
 from egress_operator import names
-from support.operator_scene import OperatorScene
+from support.operator_scene import FAKE_RECORDER, OperatorScene
 
 pytestmark = pytest.mark.integration
 
-FAKE = Path(__file__).resolve().parents[1] / "fakes" / "fake_recorder.py"
 DEFINITIONS = [f"{plural}.{names.GROUP}" for plural in names.PLURALS.values()]
 
 
 @pytest.fixture
 def scene(tmp_path: Path, livekit_server: LiveKitServer, s3_server: S3Server) -> Iterator[OperatorScene]:
     """A stack of its own: its definitions are deleted."""
-    settings = {"EGRESS_RECORDER_COMMAND": f'["{FAKE}"]'}
-    with Stack(tmp_path, livekit=livekit_server, s3=s3_server, operator_settings=settings) as stack:
+    with Stack(tmp_path, livekit=livekit_server, s3=s3_server, operator_settings=FAKE_RECORDER) as stack:
         yield OperatorScene(stack, stack.prepare_namespace(f"un-{secrets.token_hex(4)}"))
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from livekit import api as livekit_api
@@ -17,6 +20,11 @@ from devstack.stack import Stack
 from egress_operator import names
 
 TERMINAL = {"Complete", "Failed", "Aborted", "LimitReached"}
+# The program itself: the pod runner rewrites arguments below a mountPath, and a checkout may lie below /tmp.
+FAKE_RECORDER = {
+    "EGRESS_RECORDER_COMMAND": json.dumps([str(Path(__file__).parents[1] / "fakes" / "fake_recorder.py")])
+}
+"""Setting of an operator whose recorders take no media."""
 PVC = {"pvc": {"claimName": "recordings"}}
 
 
@@ -141,3 +149,11 @@ class OperatorScene:
 async def _create_room(server: LiveKitServer, name: str) -> None:
     async with livekit_api.LiveKitAPI(server.url, server.api_key, server.api_secret) as client:
         await client.room.create_room(livekit_api.CreateRoomRequest(name=name, empty_timeout=600))
+
+
+@contextmanager
+def scene_in(stack: Stack, prefix: str) -> Iterator[OperatorScene]:
+    """A namespace of its own; it goes at the end."""
+    name = stack.prepare_namespace(f"{prefix}-{secrets.token_hex(4)}")
+    yield OperatorScene(stack, name)
+    stack.api.delete("namespaces", "", name)
