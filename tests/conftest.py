@@ -18,7 +18,6 @@ from devstack.livekit import LiveKitServer
 from devstack.s3 import S3Server
 from devstack.stack import CRDS, Stack
 
-
 # Hypothesis' limit per example (200 ms of wall clock) measures what else the machine does; CPU time has its benchmarks.
 hypothesis.settings.register_profile("shared machine", deadline=None)
 hypothesis.settings.load_profile("shared machine")
