@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from devstack.e2e import deploy
-from devstack.e2e.deploy import kubectl
 from egress_recorder.contract import EndReason
 from support.kind_faults import (
+    KUBELET,
     drained,
     event_messages,
-    frozen_supervisor,
     next_pod,
     restart_node,
     wait_node,
@@ -25,8 +23,6 @@ from support.kind_truth import accounts
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
 SECONDS = 6
-KUBELET = 200.0
-"""Seconds that a kubelet may take: it measures volumes once a minute, and kills what hangs after a minute and a half."""
 
 
 def test_a_drained_node_uploads_the_file_up_to_then_and_the_recording_goes_on_elsewhere(
@@ -110,28 +106,3 @@ def test_an_evicted_recorder_is_followed_by_the_next_part_and_the_status_says_wh
     assert found.numbers in ([1, 2], [2])
     assert "Evicted" in found.reasons, status
     assert status["gaps"]
-
-
-@pytest.mark.beside
-def test_a_recorder_that_hangs_fails_its_liveness_probe_and_the_next_part_follows(
-    kind_scene: KindScene, tmp_path: Path
-) -> None:
-    """Issue 4 §4: liveness failure of a real kubelet. Its kill waits for the grace period, the recording does not."""
-    with kind_scene.publisher():
-        recording = kind_scene.apply("ParticipantEgress", "alice", identity="alice")
-        first_pod = recording.wait("condition=Recording")["podName"]
-        time.sleep(SECONDS)
-        with frozen_supervisor(deploy.get("pod", "--namespace", kind_scene.namespace, first_pod)):
-            frozen = time.monotonic()
-            # Long before the next part nobody claims any more that it records.
-            recording.wait("condition=Recording=False", 30)
-            next_pod(recording, first_pod, timeout=KUBELET)
-            print(f"figure: hang_to_next_part_s={time.monotonic() - frozen:.0f}")
-            time.sleep(SECONDS)
-            recording.finish()
-
-    assert any("Liveness" in message for message in event_messages(kind_scene.namespace, "Unhealthy"))
-    [found] = accounts([recording], tmp_path)
-    assert found.numbers == [2]
-    assert [part["part"] for part in found.lost] == [1]
-    kubectl("wait", "--for=delete", f"pod/{first_pod}", "--namespace", kind_scene.namespace, "--timeout=30s")

@@ -13,6 +13,8 @@ from egress_operator import names
 from support import kind_watch
 from support.kind_scene import KindRecording
 
+KUBELET = 200.0
+"""Seconds that a kubelet may take: it measures volumes once a minute, and kills what hangs after a minute and a half."""
 _NODE_READY = 150
 _OPERATOR_READY = 90
 _DEPLOYMENT = (f"deployment/{manifests.OPERATOR}", "--namespace", manifests.OPERATOR_NAMESPACE)
