@@ -32,6 +32,17 @@ class MediaReport:
     frame_times: list[float] = field(default_factory=list)
     counters: list[int | None] = field(default_factory=list)
     """Per decoded frame the burnt-in number; None for black or unreadable pictures."""
+    variants: list[int | None] = field(default_factory=list)
+    """Per decoded frame whose picture it is (`testpattern.VARIANTS`); None for black and strangers."""
+    areas: list[tuple[int, int, int, int] | None] = field(default_factory=list)
+    """Per decoded frame left, top, right, bottom of the coloured part in pixels; None for black."""
+    lit: list[bool] = field(default_factory=list)
+    """Per decoded frame whether the flash square is white."""
+    profile: str = ""
+    video_bitrate: float = 0.0
+    """bit/s, of the encoded packets over the file's length."""
+    audio_rate: int = 0
+    """Hz of the encoded sound."""
     flashes: list[float] = field(default_factory=list)
     beeps: list[float] = field(default_factory=list)
     audio: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32))
@@ -105,13 +116,16 @@ def pair_offsets(flashes: Sequence[float], beeps: Sequence[float], limit: float 
     return [(flash - beep) * 1000 for flash, beep in pairs if abs(flash - beep) < limit]
 
 
-def check(path: str | Path) -> MediaReport:
-    """Decode a file to its end. Raises av.FFmpegError when it cannot be opened at all."""
+def check(path: str | Path, sent_widths: Sequence[int] = ()) -> MediaReport:
+    """Decode a file to its end. Raises av.FFmpegError when it cannot be opened at all.
+
+    `sent_widths`: widths that publishers drew at, needed only where a picture was scaled by an odd factor.
+    """
     report = MediaReport(Path(path))
     with av.open(str(path)) as container:
         report.duration = (container.duration or 0) / 1_000_000
         if container.streams.video:
-            _read_video(report, container)
+            _read_video(report, container, (None, *sent_widths))
     with av.open(str(path)) as container:
         if container.streams.audio:
             _read_audio(report, container)
@@ -121,32 +135,64 @@ def check(path: str | Path) -> MediaReport:
     return report
 
 
-def _read_video(report: MediaReport, container: av.container.InputContainer) -> None:
+def _read_video(
+    report: MediaReport, container: av.container.InputContainer, sent_widths: Sequence[int | None]
+) -> None:
     stream = container.streams.video[0]
     report.video_codec, report.width, report.height = stream.codec_context.name, stream.width, stream.height
     report.framerate = float(stream.average_rate or 0)
+    report.profile = str(stream.codec_context.profile or "")
+    size = 0
     lit = True  # a file that begins within a flash has no flash edge there
     try:
-        for frame in container.decode(stream):
-            time = float((frame.pts or 0) * stream.time_base) if stream.time_base else 0.0
-            plane = frame.planes[0]
-            luma = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[
-                :, : plane.width
-            ]
-            number = testpattern.read_counter(luma)
-            flash = number is not None and testpattern.read_flash(luma)
-            if flash and not lit:
-                report.flashes.append(time)
-            lit = flash
-            report.frame_times.append(time)
-            report.counters.append(number)
+        for packet in container.demux(stream):
+            size += packet.size
+            for frame in packet.decode():
+                time = float((frame.pts or 0) * stream.time_base) if stream.time_base else 0.0
+                number, flash = _read_picture(report, frame, sent_widths)
+                if flash and not lit:
+                    report.flashes.append(time)
+                lit = flash
+                report.frame_times.append(time)
+                report.counters.append(number)
+                report.lit.append(flash)
     except av.FFmpegError as error:
         report.errors.append(f"video: {error}")
+    if report.frame_times:
+        report.video_bitrate = size * 8 / max(report.frame_times[-1], 0.1)
+
+
+def _read_picture(
+    report: MediaReport, frame: av.VideoFrame, sent_widths: Sequence[int | None]
+) -> tuple[int | None, bool]:
+    """Note whose picture it is and where; return its number and whether it flashes."""
+    luma, u, v = (_plane(frame, index) for index in range(3))
+    area = testpattern.active_area(u, v)
+    if area is None:
+        report.variants.append(None)
+        report.areas.append(None)
+    else:
+        left, top, right, bottom = area
+        inner = slice(top, bottom), slice(left, right)
+        report.variants.append(testpattern.read_variant(float(u[inner].mean()), float(v[inner].mean())))
+        report.areas.append((2 * left, 2 * top, 2 * right, 2 * bottom))
+        luma = luma[2 * top : 2 * bottom, 2 * left : 2 * right]
+    number = next(
+        (found for width in sent_widths if (found := testpattern.read_counter(luma, width)) is not None), None
+    )
+    return number, number is not None and testpattern.read_flash(luma)
+
+
+def _plane(frame: av.VideoFrame, index: int) -> testpattern.Luma:
+    plane = frame.planes[index]
+    rows: testpattern.Luma = np.frombuffer(memoryview(plane), np.uint8)
+    return rows.reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def _read_audio(report: MediaReport, container: av.container.InputContainer) -> None:
     stream = container.streams.audio[0]
     report.audio_codec, report.channels = stream.codec_context.name, stream.codec_context.channels
+    report.audio_rate = stream.codec_context.sample_rate
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=testpattern.SAMPLE_RATE)
     pieces: list[npt.NDArray[np.float32]] = []
     position = 0

@@ -4,10 +4,12 @@ Picture: camera-like noise and motion; across the top a row of 17 square blocks 
 in the middle a square that is white for the first tenth of every second (the flash).
 Sound: left 440 Hz and right 660 Hz, quiet; a 1 kHz beep on both for the first tenth of every second.
 Flash and beep of second s begin at `start + s`, and frame n is captured at `start + n / framerate`.
+`VARIANTS` differ in colour and in all frequencies, so that a file tells which publisher is seen and which are heard.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -18,6 +20,30 @@ Luma = npt.NDArray[np.uint8]
 SAMPLE_RATE = 48000
 LEFT_TONE, RIGHT_TONE, BEEP_TONE = 440, 660, 1000
 """Hertz; all divide 48000 samples into whole periods per second, so the tone has no phase break at a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How one publisher is told from another: U and V of its picture, hertz of its tones and its beep.
+
+    All frequencies are multiples of 20 Hz: in a window of 50 ms each is orthogonal to all others.
+    """
+
+    chroma: tuple[int, int]
+    left: int
+    right: int
+    beep: int
+
+
+VARIANTS = (
+    Variant((110, 140), LEFT_TONE, RIGHT_TONE, BEEP_TONE),
+    Variant((150, 110), 520, 780, 1300),
+    Variant((100, 100), 600, 900, 1600),
+)
+_COLOURED = 12
+"""Least distance of a pixel's U and V from grey, summed; every variant has 30 or more."""
+_CHROMA_TOLERANCE = 16
+"""Half the least distance between two variants, less what two lossy codecs move a colour (measured: 3)."""
 
 _COUNTER_BITS = 16
 COUNTER_MODULO = 1 << _COUNTER_BITS
@@ -34,7 +60,9 @@ def _blocks(width: int) -> tuple[int, int, int]:
 
 
 @cache
-def backgrounds(width: int, height: int, noise: int = 6, seed: int = 1) -> tuple[bytes, ...]:
+def backgrounds(
+    width: int, height: int, noise: int = 6, seed: int = 1, chroma: tuple[int, int] = VARIANTS[0].chroma
+) -> tuple[bytes, ...]:
     """Return I420 pictures of a slowly swaying, noisy scene (they are repeated in a loop without a jump)."""
     random = np.random.default_rng(seed)
     scene = np.kron(random.integers(60, 190, (height // 40 + 3, width // 40 + 3)), np.ones((40, 40)))
@@ -44,16 +72,18 @@ def backgrounds(width: int, height: int, noise: int = 6, seed: int = 1) -> tuple
         angle = 2 * np.pi * index / _BACKGROUNDS
         x, y = int(8 * np.sin(angle)) + 8, int(5 * np.cos(angle)) + 5
         luma = smooth[y : y + height, x : x + width] + random.normal(0, noise, (height, width))
-        chroma = ((width + 1) // 2) * ((height + 1) // 2)
+        size = ((width + 1) // 2) * ((height + 1) // 2)
         pictures.append(
-            np.clip(luma, 16, 235).astype(np.uint8).tobytes() + bytes([110]) * chroma + bytes([140]) * chroma
+            np.clip(luma, 16, 235).astype(np.uint8).tobytes()
+            + bytes([chroma[0]]) * size
+            + bytes([chroma[1]]) * size
         )
     return tuple(pictures)
 
 
-def frame(number: int, width: int, height: int, framerate: int) -> bytearray:
+def frame(number: int, width: int, height: int, framerate: int, variant: int = 0) -> bytearray:
     """Return frame `number` as I420 bytes."""
-    pictures = backgrounds(width, height)
+    pictures = backgrounds(width, height, chroma=VARIANTS[variant].chroma)
     picture = bytearray(pictures[number % len(pictures)])
     luma = np.frombuffer(picture, np.uint8)[: width * height].reshape(height, width)
     _draw_counter(luma, number % COUNTER_MODULO)
@@ -75,17 +105,25 @@ def _draw_counter(luma: Luma, number: int) -> None:
             luma[y0 : y0 + size, x0 + index * size : x0 + (index + 1) * size] = 235
 
 
-def read_counter(luma: Luma) -> int | None:
-    """Return the frame number modulo 65536; None for black, another picture or a damaged row (parity)."""
-    size, x0, y0 = _blocks(luma.shape[1])
-    quarter = size // 4
-    rows = luma[y0 + quarter : y0 + size - quarter]
-    levels = [
-        float(rows[:, x0 + i * size + quarter : x0 + (i + 1) * size - quarter].mean())
-        for i in range(_COUNTER_BITS + 1)
-    ]
+def read_counter(luma: Luma, sent_width: int | None = None) -> int | None:
+    """Return the frame number modulo 65536; None for black, another picture or a damaged row (parity).
+
+    `sent_width` is the width that the publisher drew at, where the picture was scaled by an odd factor.
+    """
+    width = luma.shape[1]
+    scale = width / (sent_width or width)
+    size, x0, y0 = (value * scale for value in _blocks(sent_width or width))
+    quarter = size / 4
+    rows = luma[round(y0 + quarter) : round(y0 + size - quarter)]
+
+    def level(left: float, right: float) -> float:
+        return float(rows[:, round(left) : max(round(right), round(left) + 1)].mean())
+
+    if not len(rows):
+        return None
+    levels = [level(x0 + i * size + quarter, x0 + (i + 1) * size - quarter) for i in range(_COUNTER_BITS + 1)]
     # A picture without the row (black, background) has no two levels 150 apart in it or around it.
-    margin = float(luma[y0 + quarter : y0 + size - quarter, x0 - quarter : x0 - 2].mean())
+    margin = level(x0 - quarter, x0 - 2 * scale)
     if margin > 70 or any(70 < level < 160 for level in levels) or max(levels) < 160:
         # Number 0 has no white block at all: then only its dark row tells it from black, by the flash square.
         return 0 if margin <= 70 and max(levels) <= 70 and read_flash(luma) else None
@@ -93,6 +131,22 @@ def read_counter(luma: Luma) -> int | None:
     if (sum(bits[:_COUNTER_BITS]) & 1) != bits[_COUNTER_BITS]:
         return None
     return sum(bit << index for index, bit in enumerate(bits[:_COUNTER_BITS]))
+
+
+def active_area(u: Luma, v: Luma) -> tuple[int, int, int, int] | None:
+    """Return left, top, right, bottom of the coloured part in chroma samples (black bars have none); None for black."""
+    coloured = np.abs(u.astype(np.int16) - 128) + np.abs(v.astype(np.int16) - 128) > _COLOURED
+    columns, rows = np.flatnonzero(coloured.mean(0) > 0.2), np.flatnonzero(coloured.mean(1) > 0.2)
+    if not len(columns) or not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def read_variant(u: float, v: float) -> int | None:
+    """Return whose picture has these mean U and V; None for black, grey and strangers."""
+    distances = [np.hypot(u - variant.chroma[0], v - variant.chroma[1]) for variant in VARIANTS]
+    nearest = int(np.argmin(distances))
+    return nearest if distances[nearest] <= _CHROMA_TOLERANCE else None
 
 
 def read_flash(luma: Luma) -> bool:
@@ -103,15 +157,18 @@ def read_flash(luma: Luma) -> bool:
     return bool(square.mean() > 125)
 
 
-def sound(position: int, samples: int, *, beep: bool = True, scale: float = 1.0) -> npt.NDArray[np.int16]:
+def sound(
+    position: int, samples: int, *, beep: bool = True, scale: float = 1.0, variant: int = 0
+) -> npt.NDArray[np.int16]:
     """Return stereo samples (samples, 2) from sample number `position` on; position 0 is `start`."""
     time = np.arange(position, position + samples)
-    left = _TONE_AMPLITUDE * np.sin(2 * np.pi * LEFT_TONE * time / SAMPLE_RATE)
-    right = _TONE_AMPLITUDE * np.sin(2 * np.pi * RIGHT_TONE * time / SAMPLE_RATE)
+    tones = VARIANTS[variant]
+    left = _TONE_AMPLITUDE * np.sin(2 * np.pi * tones.left * time / SAMPLE_RATE)
+    right = _TONE_AMPLITUDE * np.sin(2 * np.pi * tones.right * time / SAMPLE_RATE)
     stereo = np.stack((left, right), axis=1)
     if beep:
         on = (time % SAMPLE_RATE) < SAMPLE_RATE // 10
-        stereo += (on * _BEEP_AMPLITUDE * np.sin(2 * np.pi * BEEP_TONE * time / SAMPLE_RATE))[:, None]
+        stereo += (on * _BEEP_AMPLITUDE * np.sin(2 * np.pi * tones.beep * time / SAMPLE_RATE))[:, None]
     return (stereo * scale).astype(np.int16)
 
 

@@ -1,0 +1,274 @@
+"""Owns what must be seen and heard when, and what must not: from what a case really did and at what time; pure.
+
+Times are wall clock (UNIX seconds), taken before and after each command. Around every change lies a grace window in
+which nothing is asked; all of them are listed in the plan, so that a report can show what was not judged.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from devstack.conformance.actor import Effect, Kind, Stimulus, find
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grace:
+    """Seconds around a change in which a file need not show yet what is asked."""
+
+    before: float = 0.15
+    """What the clocks of publisher and recorder and the delay of the path may differ by."""
+    publish: float
+    """After a track was published (settling: negotiation, first key frame, jitter buffer)."""
+    edge: float
+    """After mute, unmute, unpublish and departure."""
+    keyframe: float
+    """Longer for a picture after unmute: the next key frame."""
+    hold: float = 2.5
+    """After pictures stopped without any sign: a camera stays for 2 s (media/timeline.py), then it is black."""
+    tail: float
+    """At the end of the recording."""
+
+    def after(self, effect: Effect, kind: Kind) -> float:
+        """Return the seconds of grace after an effect."""
+        if effect.reason == "held" and effect.off:
+            return self.hold
+        if effect.off or effect.reason == "away":
+            return self.edge if effect.off else self.publish
+        if effect.reason == "unpublished":
+            return self.publish
+        return self.edge + (self.keyframe if kind == "video" else 0.0)
+
+
+LIVEKIT = Grace(publish=3.0, edge=1.0, keyframe=2.0, tail=1.0)
+"""LiveKit Egress' own (E:test/plan.go, reference livekit-egress.md §8.2)."""
+OURS = Grace(publish=1.0, edge=0.4, keyframe=0.6, tail=0.3)
+"""What this suite asks where the network has no fault: three times as strict."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """An actor as a plan knows it; a participant that comes again is another cast of the same identity."""
+
+    key: str
+    identity: str
+    start: float
+    framerate: int
+    stimuli: tuple[Stimulus, ...]
+    published: frozenset[str]
+    entered: float
+    """When it had published what it publishes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A command as it was carried out between `begin` and `end`."""
+
+    begin: float
+    end: float
+    key: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A time in which a kind of media (None: both) is not judged, and why."""
+
+    begin: float
+    end: float
+    kind: Kind | None
+    reason: str
+
+
+@dataclass(slots=True)
+class Log:
+    """What a case did."""
+
+    casts: dict[str, Cast] = field(default_factory=dict)
+    changes: list[Change] = field(default_factory=list)
+    disturbances: list[Window] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """One track of one cast: what is to be recognised in the file."""
+
+    key: str
+    label: str
+    variant: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A time outside all grace windows in which exactly these are seen (at most one) or heard."""
+
+    kind: Kind
+    begin: float
+    end: float
+    voices: frozenset[Voice]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.end - self.begin
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the file of one recording must hold."""
+
+    begin: float
+    """Latest wall clock of its first media; 0: nothing is ever to be recorded."""
+    end: float
+    """Wall clock of its end."""
+    stretches: tuple[Stretch, ...]
+    graces: tuple[Window, ...]
+    casts: dict[str, Cast]
+
+    def of(self, kind: Kind) -> list[Stretch]:
+        """Return the stretches of one kind."""
+        return [stretch for stretch in self.stretches if stretch.kind == kind]
+
+
+Selection = Callable[[str, Stimulus], bool]
+"""(identity, track) → it belongs to the recording."""
+
+
+def build(log: Log, selection: Selection, window: tuple[float, float], grace: Grace) -> Plan:
+    """Return the plan of a recording that was ready at `window[0]` and ended at `window[1]`."""
+    ready, end = window
+    edges, states = _states(log, selection)
+    first = next((at for at, (sight, sounds) in zip(edges, states, strict=True) if sight or sounds), end)
+    begin = max(ready, first)
+    # The last state before the recorder was ready is what it finds.
+    graces = [
+        *log.disturbances,
+        *_graces(log, selection, grace),
+        Window(ready, begin + grace.publish, None, "start"),
+        Window(end - grace.tail, end, None, "end"),
+    ]
+    stretches: list[Stretch] = []
+    for kind in ("video", "audio"):
+        spans = [
+            (max(a, begin), min(b, end), sight if kind == "video" else sounds)
+            for (a, b), (sight, sounds) in zip(
+                itertools.pairwise([*edges, float("inf")]), states, strict=True
+            )
+        ]
+        closed = [(w.begin, w.end) for w in graces if w.kind in {None, kind}]
+        for a, b, voices in _merged(spans):
+            stretches += [
+                Stretch("video" if kind == "video" else "audio", x, y, voices)
+                for x, y in subtract((a, b), closed)
+                if y - x > 0.05
+            ]
+    return Plan(begin, end, tuple(stretches), tuple(graces), dict(log.casts))
+
+
+def _states(
+    log: Log, selection: Selection
+) -> tuple[list[float], list[tuple[frozenset[Voice], frozenset[Voice]]]]:
+    """Return the times of changes, and what is seen and heard from each of them on."""
+    off: dict[tuple[str, str], set[str]] = {}
+    order: list[tuple[str, str]] = []
+    events: list[tuple[float, str, Effect | None]] = [
+        (cast.entered, cast.key, None) for cast in log.casts.values()
+    ]
+    events += [(change.end, change.key, change.effect) for change in log.changes]
+    edges: list[float] = []
+    states: list[tuple[frozenset[Voice], frozenset[Voice]]] = []
+    for at, key, effect in sorted(events, key=lambda event: event[0]):
+        cast = log.casts[key]
+        for stimulus in cast.stimuli:
+            track = (key, stimulus.label)
+            reasons = off.setdefault(track, {"unpublished"})
+            was_live = track in order
+            if effect is None:
+                reasons.difference_update({"unpublished"} if stimulus.label in cast.published else ())
+            elif effect.label in {"*", stimulus.label} and effect.off is not None:
+                (reasons.add if effect.off else reasons.discard)(effect.reason)
+            if not reasons and not was_live:
+                order.append(track)
+            elif reasons and was_live:
+                order.remove(track)
+        edges.append(at)
+        states.append(_state(log, selection, order))
+    return edges, states
+
+
+def _state(
+    log: Log, selection: Selection, order: Sequence[tuple[str, str]]
+) -> tuple[frozenset[Voice], frozenset[Voice]]:
+    """The newest live picture is seen, all live sounds are heard (a silent one adds nothing)."""
+    sight: list[Voice] = []
+    sounds: list[Voice] = []
+    for key, label in order:
+        cast = log.casts[key]
+        stimulus = find(cast.stimuli, label)
+        if not selection(cast.identity, stimulus):
+            continue
+        voice = Voice(key, label, stimulus.variant)
+        if stimulus.kind == "video":
+            sight.append(voice)
+        elif not stimulus.silent:
+            sounds.append(voice)
+    return frozenset(sight[-1:]), frozenset(sounds)
+
+
+def _graces(log: Log, selection: Selection, grace: Grace) -> list[Window]:
+    windows: list[Window] = []
+    entered = Effect("*", "unpublished", off=False)
+    changes = [
+        *(Change(cast.entered - 1.0, cast.entered, cast.key, entered) for cast in log.casts.values()),
+        *log.changes,
+    ]
+    for change in changes:
+        cast = log.casts[change.key]
+        touched: set[Kind] = {
+            stimulus.kind
+            for stimulus in cast.stimuli
+            if change.effect.label in {"*", stimulus.label} and selection(cast.identity, stimulus)
+        }
+        windows += [
+            Window(
+                change.begin - grace.before,
+                change.end + grace.after(change.effect, kind),
+                kind,
+                f"{change.key} {change.effect.label} {change.effect.reason}",
+            )
+            for kind in touched
+        ]
+    return windows
+
+
+def _merged(
+    spans: Sequence[tuple[float, float, frozenset[Voice]]],
+) -> list[tuple[float, float, frozenset[Voice]]]:
+    """Join neighbours that ask for the same."""
+    out: list[tuple[float, float, frozenset[Voice]]] = []
+    for begin, end, voices in spans:
+        if end <= begin:
+            continue
+        if out and out[-1][2] == voices and abs(out[-1][1] - begin) < 1e-6:
+            out[-1] = (out[-1][0], end, voices)
+        else:
+            out.append((begin, end, voices))
+    return out
+
+
+def subtract(span: tuple[float, float], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return what is left of a span without the holes."""
+    begin, end = span
+    left: list[tuple[float, float]] = []
+    for hole_begin, hole_end in sorted(holes):
+        if hole_end <= begin:
+            continue
+        if hole_begin >= end:
+            break
+        if hole_begin > begin:
+            left.append((begin, hole_begin))
+        begin = max(begin, hole_end)
+    if begin < end:
+        left.append((begin, end))
+    return left
