@@ -10,9 +10,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from egress_operator.api_encoding import Advanced
 from egress_operator.api_parts import (
     DEFAULT_MAX_PARTS,
-    Advanced,
     FileOutput,
     Limits,
     LiveKit,

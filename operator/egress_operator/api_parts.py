@@ -1,4 +1,4 @@
-"""Owns the parts of a spec: outputs, storage, encoding, connection, limits, with the CEL rules beside the fields. Pure."""
+"""Owns the parts of a spec: outputs, storage, connection, limits, with the CEL rules beside the fields. Pure."""
 
 from __future__ import annotations
 
@@ -25,17 +25,6 @@ def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
                 f"self.matches('{_DURATION}') && duration(self) {comparison} duration('0s')"
                 " && duration(self) <= duration('8760h')",
                 f'{field} must be a duration {wanted} and at most 8760h: write for example "30s" or "1h30m"',
-            )
-        ]
-    }
-
-
-def _even(field: str) -> dict[str, Any]:
-    return {
-        "x-kubernetes-validations": [
-            rule(
-                "self % 2 == 0",
-                f"{field} must be even, as H.264 needs it: use the next even number, for example 1280",
             )
         ]
     }
@@ -175,28 +164,6 @@ class FileOutput(ApiModel):
     )
     s3: S3 | None = Field(default=None, description="Upload to S3.")
     pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
-
-
-class Advanced(ApiModel):
-    """LiveKit's EncodingOptions; what is absent is as in H264_720P_30."""
-
-    width: int | None = Field(
-        default=None,
-        ge=16,
-        le=4096,
-        description="Pixels, even; absent: 1280.",
-        json_schema_extra=_even("advanced.width"),
-    )
-    height: int | None = Field(
-        default=None,
-        ge=16,
-        le=4096,
-        description="Pixels, even; absent: 720.",
-        json_schema_extra=_even("advanced.height"),
-    )
-    framerate: int | None = Field(default=None, ge=1, le=60, description="Frames per second; absent: 30.")
-    video_bitrate: int | None = Field(default=None, ge=1, le=100_000, description="kbit/s; absent: 3000.")
-    audio_bitrate: int | None = Field(default=None, ge=8, le=512, description="kbit/s; absent: 128.")
 
 
 class LiveKit(ApiModel):

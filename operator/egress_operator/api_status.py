@@ -68,6 +68,9 @@ class ProgressInfo(ApiModel):
     frames_dropped: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     frames_duplicated: int | None = Field(default=None, json_schema_extra={"format": "int64"})
     silence_inserted: _Duration | None = None
+    degraded: _Duration | None = Field(
+        default=None, description="Media that is worse than asked for: the encoder could not keep up."
+    )
 
 
 class EncodingInfo(ApiModel):
@@ -78,6 +81,10 @@ class EncodingInfo(ApiModel):
     framerate: int | None = None
     video_bitrate: int | None = None
     audio_bitrate: int | None = None
+    video_codec: _Name | None = None
+    audio_codec: _Name | None = None
+    audio_frequency: int | None = Field(default=None, description="Hz.")
+    key_frame_interval: float | None = Field(default=None, description="Seconds.")
 
 
 class SecretInfo(ApiModel):

@@ -32,7 +32,7 @@ def encoding_of(spec: Spec) -> Encoding:
     """Return the encoding that preset or advanced come to."""
     if spec.advanced is None:
         return PRESETS[spec.preset or DEFAULT_PRESET]
-    return Encoding(**spec.advanced.model_dump(exclude_none=True))
+    return spec.advanced.encoding()
 
 
 def gather(observed: Observed) -> Document:
@@ -95,6 +95,7 @@ def _absorb_progress(document: Document, progress: Progress) -> None:
         "framesDropped": progress.frames_dropped,
         "framesDuplicated": progress.frames_duplicated,
         "silenceInserted": format_duration(progress.silence_inserted),
+        "degraded": format_duration(progress.degraded),
     }
 
 

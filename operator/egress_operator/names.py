@@ -35,6 +35,7 @@ STALLED: Final = "Stalled"
 RECORDING: Final = "Recording"
 FINISHED: Final = "Finished"
 STOP_LATCHED: Final = "StopLatched"
+DEGRADED: Final = "Degraded"
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 

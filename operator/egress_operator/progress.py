@@ -165,6 +165,7 @@ def _state(status: RecorderStatus) -> tuple[object, ...]:
         status.phase,
         status.in_room,
         status.recording,
+        status.degraded,
         status.room_id,
         status.error,
         parts,

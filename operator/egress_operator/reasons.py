@@ -56,6 +56,9 @@ REASONS: Final = MappingProxyType(
         "ResultUnknown": "the last recorder left no record of its end",
         # Of the condition StopLatched.
         "AlreadyStopped": "a stopped recording does not start again",
+        # Of the condition Degraded.
+        "EncoderBehind": "the encoder cannot keep up and saves on quality or pictures",
+        "EncoderWasBehind": "for a part of the recording the encoder could not keep up",
         # Of the condition Finished.
         "InProgress": "the recording is not over",
     }

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from egress_operator import names
+from egress_operator import degradation, names
 from egress_operator.api_status import TERMINAL_PHASES
 from egress_operator.model import Document, Observed, Reason
 from egress_operator.parts import clean
@@ -48,6 +48,9 @@ def conclude(
     stopped = "stopRequestedAt" in document and not observed.recording.deleting
     if stopped and spec is not None and spec.desired_state != "Stopped":
         conditions[names.STOP_LATCHED] = ("True", "AlreadyStopped", _LATCHED)
+    if (degraded := degradation.condition(observed, document, recording=recording)) is not None:
+        lasts, why = degraded
+        conditions[names.DEGRADED] = ("True" if lasts else "False", why.reason, why.message)
     document |= {
         "phase": wanted,
         "message": message,

@@ -79,6 +79,10 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
         encoding.add_argument(f"--{name}", type=int, metavar="N", help=unit)
     for name in ("video-bitrate", "audio-bitrate"):
         encoding.add_argument(f"--{name}", type=int, metavar="KBIT/S")
+    encoding.add_argument("--video-codec", metavar="PROFILE", help="H264_BASELINE, H264_MAIN or H264_HIGH")
+    encoding.add_argument("--audio-codec", metavar="CODEC", help="AAC or OPUS")
+    encoding.add_argument("--audio-frequency", type=int, metavar="HZ", help="for AAC, 8000 to 96000")
+    encoding.add_argument("--key-frame-interval", type=float, metavar="S", help="seconds between key frames")
     times = parser.add_argument_group("times in seconds")
     times.add_argument(
         "--join-timeout", type=_seconds, metavar="S", help="for the participant; default: for ever"

@@ -22,6 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from egress_recorder import versions
 from egress_recorder.vocabulary import (
+    LONGEST_KEY_FRAME_INTERVAL,
+    OPUS_FREQUENCY,
+    AudioCodec,
+    AudioFrequency,
+    Degradation,
     Encoding,
     EndReason,
     ErrorCode,
@@ -32,11 +37,17 @@ from egress_recorder.vocabulary import (
     Progress,
     Track,
     TrackCompositeSource,
+    VideoCodec,
     camel_case,
     wire_form,
 )
 
 __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
+    "LONGEST_KEY_FRAME_INTERVAL",
+    "OPUS_FREQUENCY",
+    "AudioCodec",
+    "AudioFrequency",
+    "Degradation",
     "EndReason",
     "Encoding",
     "ErrorCode",
@@ -47,10 +58,11 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "Progress",
     "Track",
     "TrackCompositeSource",
+    "VideoCodec",
     "wire_form",
 ]
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 SUPPORTED_VERSIONS = versions.supported(CONTRACT_VERSION)
 
 # The directory that the operator mounts into the recorder's pod (one Secret per recording), file by file.
@@ -251,6 +263,10 @@ class RecorderStatus(_Model):
     room_id: str = ""
     in_room: bool = Field(default=False, description="the recorder has joined the room")
     recording: bool = Field(default=False, description="media is being written right now")
+    degraded: str = Field(
+        default="",
+        description="what the encoder saves on to keep up right now (`Degradation`), empty: nothing",
+    )
     started_at: datetime | None = None
     ended_at: datetime | None = None
     error: str = ""

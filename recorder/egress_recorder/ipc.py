@@ -123,6 +123,8 @@ class ProgressReport(Message):
     progress: Progress
     recording: bool
     """False while nobody publishes and only filler is written."""
+    degraded: str = ""
+    """What the encoder saves on (`Degradation`); empty: nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

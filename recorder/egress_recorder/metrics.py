@@ -25,6 +25,10 @@ class _StatusCollector(Collector):
         gauges = {
             "in_room": ("1 while the recorder is in the room.", float(status.in_room)),
             "recording": ("1 while media is written.", float(status.recording)),
+            "degraded": (
+                "1 while the encoder saves on quality or pictures to keep up.",
+                float(bool(status.degraded)),
+            ),
             "parts": ("File parts so far, earlier recorders' included.", float(len(parts))),
             "parts_uploaded": ("File parts with at least one uploaded object.", float(len(uploaded))),
             "gap_seconds": (
@@ -39,6 +43,10 @@ class _StatusCollector(Collector):
             "frames": ("Video frames written.", float(progress.frames)),
             "frames_dropped": ("Video frames left out.", float(progress.frames_dropped)),
             "frames_duplicated": ("Video frames repeated.", float(progress.frames_duplicated)),
+            "degraded_seconds": (
+                "Media worse than asked for: the encoder could not keep up.",
+                progress.degraded,
+            ),
             "silence_seconds": ("Silence that no publisher sent.", progress.silence_inserted),
         }
         for name, (text, value) in gauges.items():

@@ -41,8 +41,7 @@ class Session:
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._request, self._emit, self._clock, self._wall = request, emit, clock, wall
-        self._loop = asyncio.get_running_loop()
-        self._wake = asyncio.Event()
+        self._loop, self._wake = asyncio.get_running_loop(), asyncio.Event()
         self._ending: Ending | None = None
         self._started = False
         self._publisher = ""
@@ -203,8 +202,9 @@ class Session:
         if not self._started or now - self._reported < PROGRESS_SECONDS:
             return
         self._reported = now
-        recording = self._pipeline.recording and not self._held
-        self._emit(ipc.ProgressReport(progress=progress(self._pipeline.numbers), recording=recording))
+        recording, saves = self._pipeline.recording and not self._held, self._pipeline.degraded
+        numbers = progress(self._pipeline.numbers)
+        self._emit(ipc.ProgressReport(progress=numbers, recording=recording, degraded=saves))
 
     def _check_limits(self) -> None:
         origin = self._pipeline.origin

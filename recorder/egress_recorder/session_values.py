@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from egress_recorder import ipc
-from egress_recorder.media.values import MediaSpec, Numbers
-from egress_recorder.vocabulary import Limits, Progress, TrackCompositeSource
+from egress_recorder.media.values import MediaSpec, Numbers, Profile
+from egress_recorder.vocabulary import OPUS_FREQUENCY, Limits, Progress, TrackCompositeSource
 
 SIZE_RESERVE_SECONDS = 1.5
 """Seconds of media at full bitrate that may still come between the decision to end and the closed file."""
+_PROFILES: dict[str, Profile] = {"H264_BASELINE": "baseline", "H264_MAIN": "main", "H264_HIGH": "high"}
 INDEX_BYTES_PER_SECOND = 1000
 """What the index adds at the end of an MP4, per second of media (measured: 500-700)."""
 
@@ -16,6 +17,7 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     """Return what the file holds: participants always picture and sound, tracks what was asked for."""
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
+    opus = encoding.audio_codec == "OPUS"
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,
@@ -24,6 +26,10 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
         audio_bitrate=encoding.audio_bitrate,
         video=tracks is None or bool(tracks.video_track_id),
         audio=tracks is None or bool(tracks.audio_track_id),
+        profile=_PROFILES[encoding.video_codec],
+        key_frame_interval=encoding.key_frame_interval,
+        audio_codec="opus" if opus else "aac",
+        audio_frequency=OPUS_FREQUENCY if opus else encoding.audio_frequency,
     )
 
 
@@ -36,6 +42,7 @@ def progress(numbers: Numbers) -> Progress:
         frames_dropped=numbers.dropped,
         frames_duplicated=numbers.duplicated,
         silence_inserted=round(numbers.silence, 3),
+        degraded=round(numbers.degraded, 3),
     )
 
 

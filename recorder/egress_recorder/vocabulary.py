@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Le, MultipleOf
@@ -68,6 +68,15 @@ class Phase(enum.StrEnum):
     def is_terminal(self) -> bool:
         """True when the recorder will do nothing more."""
         return self not in {Phase.STARTING, Phase.ACTIVE, Phase.ENDING}
+
+
+class Degradation(enum.StrEnum):
+    """What the encoder saves on while the machine cannot keep up; a later release may know more."""
+
+    PRESET = "Preset"
+    """A cheaper encoder preset: each picture is a little worse."""
+    PICTURES = "Pictures"
+    """Every second picture is a repetition as well."""
 
 
 class EndReason(enum.StrEnum):
@@ -138,10 +147,21 @@ class TrackCompositeSource:
             raise ValueError("audioTrackId or videoTrackId is required")
 
 
+VideoCodec = Literal["H264_BASELINE", "H264_MAIN", "H264_HIGH"]
+AudioCodec = Literal["AAC", "OPUS"]
+AudioFrequency = Literal[8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000]
+"""Hz that AAC knows (ISO/IEC 14496-3, table 1.18)."""
+OPUS_FREQUENCY = 48_000
+"""Hz; Opus has no other, LiveKit ignores what is asked for."""
+LONGEST_KEY_FRAME_INTERVAL = 3600.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
     """What the file is encoded to. Defaults are LiveKit's in code (E:pkg/config/pipeline.go), not its comments.
 
+    Two differ: audio stays at the 48 kHz in which it arrives (LiveKit resamples AAC to 44.1 kHz), and key frames come
+    every 2 s, so that players can seek (LiveKit: up to 10 s apart).
     The limits are checked where a document is parsed, not by the constructor.
     """
 
@@ -154,6 +174,14 @@ class Encoding:
     """kbit/s."""
     audio_bitrate: Annotated[int, Ge(1)] = 128
     """kbit/s, stereo."""
+    video_codec: VideoCodec = field(default="H264_MAIN", metadata={"since": 2})
+    audio_codec: AudioCodec = field(default="AAC", metadata={"since": 2})
+    audio_frequency: AudioFrequency = field(default=48_000, metadata={"since": 2})
+    """Hz."""
+    key_frame_interval: Annotated[float, Gt(0), Le(LONGEST_KEY_FRAME_INTERVAL)] = field(
+        default=2.0, metadata={"since": 2}
+    )
+    """Seconds from one key frame to the next, rounded to frames."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,3 +210,5 @@ class Progress:
     frames_duplicated: int = 0
     silence_inserted: float = 0.0
     """Seconds of silence that no publisher sent."""
+    degraded: float = 0.0
+    """Seconds of media that are worse than asked for, because the encoder could not keep up."""

@@ -91,6 +91,10 @@ ACCEPTED: list[Change] = [
     {"preset": "PORTRAIT_H264_1080P_60"},
     {"advanced": {"width": 640, "height": 360, "framerate": 15, "videoBitrate": 800, "audioBitrate": 64}},
     {"advanced": {}},
+    {"advanced": {"videoCodec": "H264_BASELINE", "audioCodec": "OPUS", "keyFrameInterval": 0.5}},
+    {"advanced": {"videoCodec": "H264_HIGH", "audioCodec": "AAC", "audioFrequency": 44100, "keyFrameInterval": 4}},
+    {"advanced": {"videoCodec": "DEFAULT_VC", "audioCodec": "DEFAULT_AC", "audioFrequency": 0, "keyFrameInterval": 0}},
+    {"advanced": {"depth": 24, "videoQuality": 1, "audioQuality": 0}},
     {"joinTimeout": "1h30m"},
     {"joinTimeout": "500ms"},
     {"rejoinTimeout": "0s"},
@@ -176,6 +180,18 @@ REFUSED: list[tuple[Change, str]] = [
     ({"advanced": {"width": 14}}, "spec.advanced.width"),
     ({"advanced": {"framerate": 61}}, "spec.advanced.framerate"),
     ({"advanced": {"videoBitrate": 0}}, "spec.advanced.videoBitrate"),
+    ({"advanced": {"videoCodec": "VP8"}}, "VP8 does not fit an MP4 file: use H264_MAIN, or remove it"),
+    ({"advanced": {"videoCodec": "H265"}}, 'spec.advanced.videoCodec: Unsupported value: "H265"'),
+    ({"advanced": {"audioCodec": "AC_MP3"}}, "AC_MP3 does not fit an MP4 file: use AAC or OPUS"),
+    (
+        {"advanced": {"audioFrequency": 44000}},
+        "advanced.audioFrequency cannot have this value: AAC knows 8000",
+    ),
+    ({"advanced": {"audioFrequency": -1}}, "advanced.audioFrequency cannot have this value"),
+    ({"advanced": {"depth": 32}}, "advanced.depth cannot have this value: use 24, or remove it"),
+    ({"advanced": {"keyFrameInterval": -1}}, "advanced.keyFrameInterval must be between 0 and 3600 seconds"),
+    ({"advanced": {"keyFrameInterval": 3601.5}}, "write for example 2 or 0.5"),
+    ({"advanced": {"keyFrameInterval": "2s"}}, "spec.advanced.keyFrameInterval"),
     ({"desiredState": "Paused"}, "spec.desiredState"),
     (
         {"joinTimeout": "soon"},
@@ -244,7 +260,6 @@ REFUSED: list[tuple[Change, str]] = [
     ({"audioTrackId": "TR_x"}, 'unknown field "spec.audioTrackId"'),
     (output(disableManifest=True), "disableManifest"),
     (output(gcp={}), "gcp"),
-    ({"advanced": {"keyFrameInterval": 2}}, "keyFrameInterval"),
     # What the template may not take away from the recorder.
     *[
         (

@@ -13,7 +13,7 @@ from typing import Any
 from egress_operator import names, views
 from egress_operator.model import Observed, Reason, RoomAnswer, RoomState
 from egress_operator.plan import plan, refuse
-from egress_recorder.contract import Phase
+from egress_recorder.contract import Phase, Progress
 from support.operator_builders import (
     ABSENT,
     NOW,
@@ -141,6 +141,10 @@ def _running(make: _Builder) -> Iterator[State]:
     yield make.decided(job(), pod(), old=status("Pending"), polled=in_room, polled_part=1)
     yield make.decided(job(), pod(), old=status("Pending"), note="silent")
     yield make.decided(job(), pod(ready=True), old=status("Starting"))
+    degraded = said(recording=True, degraded="Pictures")
+    yield make.decided(
+        job(), pod(ready=True), old=status(), polled=degraded, polled_part=1, note="encoder behind"
+    )
     crashed = ended_pod(code=139, ready=False)
     yield make.decided(job(), crashed, old=status(), note="next part started")
     yield make.decided(
@@ -154,6 +158,8 @@ def _running(make: _Builder) -> Iterator[State]:
 def _over(make: _Builder) -> Iterator[State]:
     for phase in (Phase.COMPLETE, Phase.LIMIT_REACHED):
         yield make.decided(job(), ended_pod(code=0, message=word(phase)), old=status())
+    degraded = word(Phase.COMPLETE, progress=Progress(duration=48.0, degraded=12.5))
+    yield make.decided(job(), ended_pod(code=0, message=degraded), old=status(), note="encoder was behind")
     aborted = word(Phase.ABORTED, media=False, details="End reason: StopEgress API")
     yield make.decided(job(), ended_pod(code=0, message=aborted), old=status("Starting"))
     yield make.decided(room=ABSENT, desiredState="Stopped", note="stopped before a pod")

@@ -1,135 +1,159 @@
-"""Owns the encoders: x264 and AAC as contexts of no container, so that several outputs can share their packets.
+"""Owns the video encoder of a file: x264 as a context of no container, so that several outputs share its packets.
 
-Settings by measurement (720p30 camera content, one thread, against LiveKit Egress' veryfast): superfast with
-zerolatency costs 0.45 of it and is 0.3 dB better at the same bitrate with B-frames paid for; a VBV of one second,
-half full at the start, keeps short files within 1.05 of the bitrate that was asked for.
+When the machine cannot keep up it saves (`ladder`): first a cheaper preset, then every second picture is a repetition.
+The file notices neither: one packet per tick, the same SPS and PPS, nothing is reordered or delayed.
 """
 
 from __future__ import annotations
 
-import os
+import logging
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import av
-import numpy as np
-from av.audio.codeccontext import AudioCodecContext
-from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
 
 from egress_recorder.media.canvas import Canvas
-from egress_recorder.media.mixer import Pcm
+from egress_recorder.media.h264 import Repeater, UnsupportedStreamError, parameter_sets
+from egress_recorder.media.ladder import Ladder
 from egress_recorder.media.packets import EncodedPacket
-from egress_recorder.media.values import SAMPLE_RATE, MediaSpec, Picture
+from egress_recorder.media.values import MediaSpec, Picture
+from egress_recorder.media.x264 import BEST, CHEAP, Vbv, interchangeable, open_x264
+from egress_recorder.vocabulary import Degradation
 
-KEY_FRAME_SECONDS = 2
-AAC_FRAME = 1024
-BT709 = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One way to encode. `repeats`: every second picture repeats the one before."""
+
+    preset: str
+    saves: Degradation | None = None
+    repeats: bool = False
+
+
+def rungs(spec: MediaSpec) -> list[Rung]:
+    """Return the ways from the best to the cheapest; only presets with the same parameter sets are among them."""
+    cheap = interchangeable(spec, CHEAP)
+    if not cheap:
+        _log.warning("no cheaper preset has the same parameter sets", extra={"profile": spec.profile})
+    lowest = CHEAP if cheap else BEST
+    return [
+        Rung(BEST),
+        *([Rung(CHEAP, Degradation.PRESET)] if cheap else []),
+        Rung(lowest, Degradation.PICTURES, repeats=True),
+    ]
 
 
 class VideoEncoder:
-    """H.264 main profile at a constant frame rate; a key frame every two seconds, no B-frames, no delay."""
+    """H.264 at a constant frame rate; key frames at the interval that was asked for, no B-frames, no delay."""
 
     def __init__(self, spec: MediaSpec) -> None:
+        self._spec = spec
         self._time_base = Fraction(1, spec.framerate)
         self._canvas = Canvas(spec.width, spec.height)
-        self._context = _open_x264(spec, self._time_base)
+        self._rungs = rungs(spec)
+        self._ladder = Ladder(len(self._rungs))
+        self._rung = self._rungs[0]
+        self._context = open_x264(spec, self._rung.preset)
+        self._vbv = Vbv(spec.video_bitrate * 1000)
         self._black = self._canvas.black()
         self._picture: Picture | None = None
         self._frame = self._black
+        self._sets = b""
+        self._repeater: Repeater | None = None
+        self._last: av.Packet[Any] | None = None
+        """The last packet, when it may be repeated."""
+        self._last_key = 0
+        self._unseen: Picture | None = None
+        self.dropped = 0
+        """Pictures that were not encoded to save time."""
+        self.degraded = 0.0
+        """Seconds of media that were encoded on another rung than the first."""
 
-    def encode(self, picture: Picture | None, index: int) -> list[EncodedPacket]:
-        """Encode tick `index`; None is black. Indices must grow."""
-        if picture is None:
-            self._frame = self._black
-        elif picture is not self._picture:
-            self._frame = self._canvas.fit(picture)
-        self._picture = picture
+    @property
+    def saves(self) -> str:
+        """What is saved on right now (`Degradation`), "" when nothing is."""
+        return self._rung.saves or ""
+
+    def encode(
+        self, picture: Picture | None, index: int, *, now: float = 0.0, behind: float = 0.0
+    ) -> list[EncodedPacket]:
+        """Encode tick `index`; None is black. Indices must grow. `behind`: seconds by which the tick is late at `now`."""
+        self._climb(self._rungs[self._ladder.observe(now, behind)])
+        self.degraded += float(self._time_base) if self._rung.saves else 0.0
+        due = index - self._last_key >= self._spec.key_frame_ticks
+        if self._rung.repeats and self._last is not None and not due:
+            self._unseen = picture if picture is not self._picture else self._unseen
+            return self._repeat(self._last, index)
+        self._fit(picture)
         self._frame.pts, self._frame.time_base = index, self._time_base
+        self._frame.pict_type = PictureType.I if due else PictureType.NONE
         return [self._packet(packet) for packet in self._context.encode(self._frame)]
 
     def flush(self) -> list[EncodedPacket]:
         """Return what the encoder still holds. Nothing may be encoded afterwards."""
         return [self._packet(packet) for packet in self._context.encode(None)]
 
+    def _fit(self, picture: Picture | None) -> None:
+        if self._unseen is not None and self._unseen is not picture:
+            self.dropped += 1
+        self._unseen = None
+        if picture is None:
+            self._frame = self._black
+        elif picture is not self._picture:
+            self._frame = self._canvas.fit(picture)
+        self._picture = picture
+
+    def _climb(self, rung: Rung) -> None:
+        if rung is self._rung:
+            return
+        if rung.preset != self._rung.preset:
+            # Two IDR pictures in a row would need different numbers (7.4.3, idr_pic_id): wait for one tick.
+            if self._last is None or self._last.is_keyframe:
+                return
+            # No flush: without delay nothing is left in it.
+            self._context = open_x264(self._spec, rung.preset, fullness=self._vbv.fullness)
+        _log.warning(
+            "the encoder changes what it saves on",
+            extra={"saves": rung.saves or "nothing", "preset": rung.preset},
+        )
+        self._rung = rung
+
+    def _repeat(self, last: av.Packet[Any], index: int) -> list[EncodedPacket]:
+        assert self._repeater is not None
+        data = self._repeater.repeat(bytes(last))
+        packet = av.Packet(len(data))
+        packet.update(data)
+        packet.pts = index
+        self._last = None
+        return [self._finished(packet)]
+
     def _packet(self, packet: av.Packet[Any]) -> EncodedPacket:
+        if packet.is_keyframe:
+            self._check(bytes(packet))
+            assert packet.pts is not None
+            self._last_key = packet.pts
+        self._last = packet if self._repeater is not None else None
+        return self._finished(packet)
+
+    def _check(self, access_unit: bytes) -> None:
+        sets = parameter_sets(access_unit)
+        if not self._sets:
+            self._sets = sets
+            try:
+                self._repeater = Repeater.of(access_unit)
+            except UnsupportedStreamError as error:
+                _log.warning("pictures cannot be repeated", extra={"error": str(error)})
+        # Asserted when the rungs were chosen; a player that has seen other ones shows nothing from here on.
+        assert sets in {self._sets, b""}, "the encoder changed its parameter sets"
+
+    def _finished(self, packet: av.Packet[Any]) -> EncodedPacket:
         packet.time_base, packet.duration = self._time_base, 1
         packet.dts = packet.pts
         assert packet.pts is not None
-        return EncodedPacket("video", packet, float(packet.pts * self._time_base), float(self._time_base))
-
-
-def _open_x264(spec: MediaSpec, time_base: Fraction) -> VideoCodecContext:
-    context = av.CodecContext.create("libx264", "w")
-    assert isinstance(context, VideoCodecContext)
-    context.width, context.height, context.pix_fmt = spec.width, spec.height, "yuv420p"
-    context.time_base, context.framerate = time_base, Fraction(spec.framerate)
-    context.bit_rate = spec.video_bitrate * 1000
-    # One thread is cheapest; larger pictures need more than one core can do at the worst moment.
-    heavy = spec.width * spec.height * spec.framerate > 1280 * 720 * 30
-    context.thread_count = min(4, os.cpu_count() or 1) if heavy else 1
-    context.colorspace = context.color_primaries = context.color_trc = BT709
-    context.color_range = 1
-    bits = str(spec.video_bitrate * 1000)
-    context.options = {
-        "preset": "superfast",
-        "tune": "zerolatency",
-        "profile": "main",
-        "maxrate": bits,
-        "bufsize": bits,
-        "g": str(KEY_FRAME_SECONDS * spec.framerate),
-        "x264-params": "scenecut=0:vbv-init=0.5",
-    }
-    context.open()
-    return context
-
-
-class AudioEncoder:
-    """AAC-LC, 48 kHz stereo, fed with any number of samples at a time."""
-
-    def __init__(self, spec: MediaSpec) -> None:
-        self._time_base = Fraction(1, SAMPLE_RATE)
-        context = av.CodecContext.create("aac", "w")
-        assert isinstance(context, AudioCodecContext)
-        context.sample_rate, context.layout, context.format = SAMPLE_RATE, "stereo", "fltp"
-        context.bit_rate, context.time_base = spec.audio_bitrate * 1000, self._time_base
-        context.options = {"aac_coder": "fast"}
-        context.open()
-        self._context = context
-        self._waiting = np.zeros((0, 2), np.int16)
-        self._position = 0
-
-    def encode(self, pcm: Pcm) -> list[EncodedPacket]:
-        """Encode interleaved stereo samples that follow the ones before."""
-        self._waiting = np.concatenate((self._waiting, pcm)) if len(self._waiting) else pcm
-        whole = len(self._waiting) // AAC_FRAME * AAC_FRAME
-        packets: list[EncodedPacket] = []
-        for start in range(0, whole, AAC_FRAME):
-            packets += self._frame(self._waiting[start : start + AAC_FRAME])
-        self._waiting = self._waiting[whole:]
-        return packets
-
-    def flush(self) -> list[EncodedPacket]:
-        """Return the rest, the last frame padded with silence. Nothing may be encoded afterwards."""
-        packets: list[EncodedPacket] = []
-        if len(self._waiting):
-            missing = AAC_FRAME - len(self._waiting)
-            packets = self._frame(np.concatenate((self._waiting, np.zeros((missing, 2), np.int16))))
-        return packets + self._packets(self._context.encode(None))
-
-    def _frame(self, pcm: Pcm) -> list[EncodedPacket]:
-        planes = np.ascontiguousarray(pcm.T, dtype=np.float32)
-        planes *= 1 / 32768
-        frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout="stereo")
-        frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._position, self._time_base
-        self._position += AAC_FRAME
-        return self._packets(self._context.encode(frame))
-
-    def _packets(self, packets: list[av.Packet[Any]]) -> list[EncodedPacket]:
-        out: list[EncodedPacket] = []
-        for packet in packets:
-            assert packet.pts is not None
-            # The priming packet (pts -1024): dropping it costs nothing, clamping it would delay the sound by 21 ms.
-            if packet.pts >= 0:
-                packet.time_base, packet.duration, packet.dts = self._time_base, AAC_FRAME, packet.pts
-                out.append(EncodedPacket("audio", packet, packet.pts / SAMPLE_RATE, AAC_FRAME / SAMPLE_RATE))
-        return out
+        seconds = float(self._time_base)
+        self._vbv.add(seconds, packet.size)
+        return EncodedPacket("video", packet, float(packet.pts * self._time_base), seconds)

@@ -17,7 +17,8 @@ import numpy as np
 
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.media.audioclock import Placement
-from egress_recorder.media.encoder import AudioEncoder, VideoEncoder
+from egress_recorder.media.audioencoder import AudioEncoder
+from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.gate import Gate
 from egress_recorder.media.mailbox import Mailbox
 from egress_recorder.media.mixer import AudioMixer, Pcm, stretch
@@ -60,6 +61,8 @@ class Pipeline:
         self._numbers = Numbers()
         self._frames = 0
         self._recording = False
+        self._video: VideoEncoder | None = None
+        self._audio: AudioEncoder | None = None
         self._written = 0.0
         self._end: float | None = None
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
@@ -125,6 +128,11 @@ class Pipeline:
     def recording(self) -> bool:
         """False while only black and silence are written."""
         return self._recording
+
+    @property
+    def degraded(self) -> str:
+        """What the encoder saves on to keep up (`Degradation`), "" when nothing is."""
+        return self._video.saves if self._video else ""
 
     @property
     def numbers(self) -> Numbers:
@@ -195,7 +203,10 @@ class Pipeline:
         if self._video is None:
             return
         for tick in ticks:
-            self._write(self._gate.pass_through(self._video.encode(tick.picture, tick.index)))
+            now = self._clock()
+            behind = self._timeline.behind(now, tick.index)
+            packets = self._video.encode(tick.picture, tick.index, now=now, behind=behind)
+            self._write(self._gate.pass_through(packets))
 
     def _read(self, until: int) -> None:
         if self._audio is not None and until > self._mixer.position:
@@ -219,7 +230,10 @@ class Pipeline:
             duration=self._written,
             bytes_written=self._output.bytes_written,
             frames=self._frames,
-            dropped=lane.dropped + self._mailbox.dropped_pictures,
+            dropped=lane.dropped
+            + self._mailbox.dropped_pictures
+            + (self._video.dropped if self._video else 0),
             duplicated=lane.duplicated,
             silence=self._mixer.silence / SAMPLE_RATE,
+            degraded=self._video.degraded if self._video else 0.0,
         )

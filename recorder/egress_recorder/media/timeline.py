@@ -29,7 +29,7 @@ LATE = 0.3
 STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
 MAX_BACKLOG = 5.0
-"""Seconds by which the encoder may be behind before ticks are given up."""
+"""Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Timeline(Generic[P, C]):
         self.origin: float | None = None
         """Monotonic time of file time 0; None before the first media."""
         self.lane: VideoLane[P] = VideoLane(fps)
-        self._has_video, self._has_audio = video, audio
+        self._fps, self._has_video, self._has_audio = fps, video, audio
         self._ring_limit = max(4, int(RING_SECONDS * 60))
         self._ring: deque[tuple[str, P | None, float]] = deque()
         self._videos: dict[str, _Video] = {}
@@ -142,10 +142,14 @@ class Timeline(Generic[P, C]):
         self._drop_stale(now)
         while self._ring and self._ring[0][2] + HOLD <= now:
             self._place(*self._ring.popleft())
-        until = min(now - HOLD - LATE + self._correction, now - LATE) - self.origin
+        until = self._due(now)
         if until - self.lane.position > MAX_BACKLOG:
             self.lane.dropped += self.lane.skip_to(until - 1.0)
         return [*self.lane.due(), *self.lane.ticks(until)]
+
+    def behind(self, now: float, index: int) -> float:
+        """Return by how many seconds tick `index`, not encoded yet, is later than it should be."""
+        return 0.0 if self.origin is None else max(0.0, self._due(now) - index / self._fps)
 
     def audio_ready(self, now: float) -> int:
         """Return the sample position up to which all sound that can still come is placed."""
@@ -181,6 +185,10 @@ class Timeline(Generic[P, C]):
             # Bounded: the oldest picture gives way; it still takes its place in time, only unseen.
             self._ring.popleft()
             self.lane.dropped += 1
+
+    def _due(self, now: float) -> float:
+        assert self.origin is not None
+        return min(now - HOLD - LATE + self._correction, now - LATE) - self.origin
 
     def _place(self, track: str, picture: P | None, captured: float) -> None:
         assert self.origin is not None

@@ -14,6 +14,8 @@ SAMPLE_RATE = 48_000
 CHANNELS = 2
 
 Kind = Literal["audio", "video"]
+Profile = Literal["baseline", "main", "high"]
+"""Of H.264; baseline is the constrained one, which is what decoders call baseline."""
 Buffer = bytes | bytearray | memoryview
 
 
@@ -38,11 +40,22 @@ class MediaSpec:
     audio_bitrate: int
     video: bool = True
     audio: bool = True
+    profile: Profile = "main"
+    key_frame_interval: float = 2.0
+    """Seconds."""
+    audio_codec: Literal["aac", "opus"] = "aac"
+    audio_frequency: int = SAMPLE_RATE
+    """Hz in the file."""
+
+    @property
+    def key_frame_ticks(self) -> int:
+        """Frames from one key frame to the next."""
+        return max(1, round(self.key_frame_interval * self.framerate))
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A snapshot of what was written so far. `duration` and `silence` are seconds, `frames` are video frames."""
+    """A snapshot of what was written so far. Durations, `silence` and `degraded` are seconds, `frames` are of video."""
 
     duration: float = 0.0
     bytes_written: int = 0
@@ -50,6 +63,7 @@ class Numbers:
     dropped: int = 0
     duplicated: int = 0
     silence: float = 0.0
+    degraded: float = 0.0
 
 
 class MediaSink(Protocol):

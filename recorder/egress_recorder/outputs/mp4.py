@@ -20,7 +20,7 @@ from av.stream import Stream
 
 from egress_recorder.errors import MediaError
 from egress_recorder.media.packets import EncodedPacket
-from egress_recorder.media.values import SAMPLE_RATE, Kind, MediaSpec
+from egress_recorder.media.values import Kind, MediaSpec
 
 FRAGMENT_SECONDS = 0.25
 MAX_WAITING = 2000
@@ -91,11 +91,7 @@ class Mp4Output:
             video.time_base = Fraction(1, self._spec.framerate)
             self._streams["video"] = video
         if self._spec.audio:
-            # Its own encoder is never used; opening it gives the header the AudioSpecificConfig.
-            audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
-            audio.bit_rate = self._spec.audio_bitrate * 1000
-            audio.time_base = Fraction(1, SAMPLE_RATE)
-            self._streams["audio"] = audio
+            self._streams["audio"] = _add_audio(container, self._spec)
         self._container = container
         while self._waiting:
             self._mux(self._waiting.popleft())
@@ -127,3 +123,33 @@ class Mp4Output:
             raise MediaError(
                 f"writing {self.filename} failed: {detail}; see that the scratch volume has space"
             ) from error
+
+
+def _add_audio(container: OutputContainer, spec: MediaSpec) -> Stream:
+    """Add the audio stream; AAC and Opus as the encoders deliver them."""
+    if spec.audio_codec == "opus":
+        with av.open(io.BytesIO(_opus_template(spec)), format="mp4") as template:
+            assert isinstance(template, InputContainer)
+            audio = container.add_stream_from_template(template.streams.audio[0], opaque=True)
+    else:
+        # Its own encoder is never used; opening it gives the header the AudioSpecificConfig.
+        audio = container.add_stream("aac", rate=spec.audio_frequency, layout="stereo")
+        audio.bit_rate = spec.audio_bitrate * 1000
+    audio.time_base = Fraction(1, spec.audio_frequency)
+    return audio
+
+
+def _opus_template(spec: MediaSpec) -> bytes:
+    """Return an empty file whose Opus header says that nothing is to be skipped.
+
+    What the encoder delays was left out already. PyAV writes the encoder's own header, so the two bytes are changed
+    in a file of which it is then the template (Opus in ISO base media, section 4.3.2: `dOps`).
+    """
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4", options={"movflags": "empty_moov+frag_keyframe"}) as container:
+        container.add_stream("libopus", rate=spec.audio_frequency, layout="stereo")
+        container.start_encoding()
+    data = bytearray(file.getvalue())
+    at = data.index(b"dOps") + len(b"dOps") + 2
+    data[at : at + 2] = b"\0\0"
+    return bytes(data)

@@ -41,9 +41,9 @@ class Account:
         elif isinstance(event, ipc.ProgressReport):
             if self.ledger.is_own(part):
                 self.ledger.progressed(part, event.progress)
-            self._board.update(recording=event.recording and not ending)
+            self._board.update(recording=event.recording and not ending, degraded=event.degraded)
         else:
-            self._board.update(recording=False, message=redact(event.error))
+            self._board.update(recording=False, degraded="", message=redact(event.error))
         self.publish()
 
     def publish(self) -> None:
@@ -96,6 +96,7 @@ class Account:
         self._board.update(
             phase=verdict.phase,
             recording=False,
+            degraded="",
             in_room=False,
             ended_at=self.ledger.ended_at or self._now(),
             error=redact(verdict.error),

@@ -184,7 +184,7 @@ class Supervisor:
             self._request_manifest()
             if (verdict := self._judge(end, budget)) is not None:
                 return verdict
-            self._board.update(recording=False, in_room=False, message="resuming after a crash")
+            self._board.update(recording=False, degraded="", in_room=False, message="resuming after a crash")
             backoff = settings.first_backoff if end.had_media else min(backoff, settings.longest_backoff)
             if await self._within(self._ending, backoff):
                 return self._without_capture()

@@ -212,9 +212,8 @@ class Ledger:
     def progress(self) -> Progress:
         """Numbers of the whole recording."""
         duration, size = self.recorded()
-        all_numbers = [part.progress for part in self._own.values()]
-        if self._prior_progress is not None:
-            all_numbers.append(self._prior_progress)
+        prior = () if self._prior_progress is None else (self._prior_progress,)
+        all_numbers = [*(part.progress for part in self._own.values()), *prior]
         prior_uploaded = sum(part.size for part in self._prior_parts if part.location)
         return Progress(
             duration=duration,
@@ -224,6 +223,7 @@ class Ledger:
             frames_dropped=sum(numbers.frames_dropped for numbers in all_numbers),
             frames_duplicated=sum(numbers.frames_duplicated for numbers in all_numbers),
             silence_inserted=sum(numbers.silence_inserted for numbers in all_numbers),
+            degraded=sum(numbers.degraded for numbers in all_numbers),
         )
 
     def file_results(self, outputs: int) -> tuple[FileResult, ...]:

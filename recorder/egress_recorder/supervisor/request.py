@@ -7,7 +7,7 @@ import secrets
 import string
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -155,7 +155,7 @@ def _encoding(options: Namespace) -> Encoding:
     preset = options.preset or DEFAULT_PRESET
     if preset not in PRESETS:
         raise UsageError(f"--preset {preset!r} is not known: use one of {', '.join(PRESETS)}")
-    names = ("width", "height", "framerate", "video_bitrate", "audio_bitrate")
+    names = (field.name for field in fields(Encoding))
     advanced = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     try:
         return TypeAdapter(Encoding).validate_python({**asdict(PRESETS[preset]), **advanced})

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field
 
 from egress_recorder import contract, versions
 from egress_recorder.configdir import ConfigDirectory
+from egress_recorder.contract import Encoding
 
 pytestmark = pytest.mark.unit
 
@@ -193,6 +194,22 @@ def test_a_configuration_of_today_needs_nothing_newer_than_the_first_version(rel
     assert release(0, _WRITE)["minContractVersion"] == 1
 
 
+@pytest.mark.parametrize(
+    ("encoding", "version"),
+    [
+        (Encoding(width=640, height=360, video_bitrate=500), 1),
+        (Encoding(video_codec="H264_HIGH"), 2),
+        (Encoding(audio_codec="OPUS"), 2),
+        (Encoding(audio_frequency=44_100), 2),
+        (Encoding(key_frame_interval=0.5), 2),
+    ],
+)
+def test_an_encoding_that_an_older_recorder_would_ignore_needs_a_newer_one(
+    encoding: Encoding, version: int
+) -> None:
+    assert versions.required(encoding) == version
+
+
 def test_an_answer_is_never_newer_than_the_question() -> None:
     assert [versions.answering(own, asked) for own, asked in ((1, 1), (2, 1), (1, 2), (2, 2))] == [1, 1, 1, 2]
 
@@ -200,6 +217,11 @@ def test_an_answer_is_never_newer_than_the_question() -> None:
 def test_the_version_of_a_configuration_that_cannot_be_read_is_still_known(tmp_path: Path) -> None:
     directory = ConfigDirectory(tmp_path)
     assert directory.stated_version() == contract.CONTRACT_VERSION
-    for text, version in (('{"contractVersion": 7, "url": 1}', 7), ("{", 1), ('{"contractVersion": "x"}', 1)):
+    own = contract.CONTRACT_VERSION
+    for text, version in (
+        ('{"contractVersion": 7, "url": 1}', 7),
+        ("{", own),
+        ('{"contractVersion": "x"}', own),
+    ):
         (tmp_path / "config.json").write_text(text)
         assert directory.stated_version() == version

@@ -10,7 +10,7 @@ import pytest
 
 from egress_operator import facts, jobs, names
 from egress_operator.settings import Settings
-from egress_recorder.contract import DesiredState, RecorderConfig
+from egress_recorder.contract import DesiredState, Encoding, RecorderConfig
 from support.operator_builders import ABSENT, UID, observed, recording, status
 
 pytestmark = pytest.mark.unit
@@ -65,6 +65,32 @@ def test_a_participants_configuration_carries_the_whole_spec() -> None:
     assert (config.join_timeout, config.rejoin_timeout, config.max_parts) == (120.0, 30.0, 5)
     assert (config.limits.max_duration, config.limits.max_size) == (3600.0, 2**30)
     assert (config.encoding.width, config.encoding.height, config.encoding.framerate) == (640, 720, 15)
+
+
+@pytest.mark.parametrize(
+    ("advanced", "encoding", "version"),
+    [
+        ({}, Encoding(), 1),
+        ({"depth": 24, "audioQuality": 3, "videoQuality": 3}, Encoding(), 1),
+        (
+            {"videoCodec": "DEFAULT_VC", "audioCodec": "DEFAULT_AC", "audioFrequency": 0, "keyFrameInterval": 0},
+            Encoding(),
+            1,
+        ),
+        ({"videoCodec": "H264_BASELINE"}, Encoding(video_codec="H264_BASELINE"), 2),
+        ({"audioFrequency": 44100, "keyFrameInterval": 4},
+         Encoding(audio_frequency=44_100, key_frame_interval=4.0), 2),
+        # As LiveKit: Opus has one frequency, whatever is asked for.
+        ({"audioCodec": "OPUS", "audioFrequency": 44100}, Encoding(audio_codec="OPUS"), 2),
+    ],
+)  # fmt: skip
+def test_advanced_becomes_the_encoding_as_livekit_takes_it(
+    advanced: dict[str, Any], encoding: Encoding, version: int
+) -> None:
+    config = config_of(advanced=advanced)
+
+    assert config.encoding == encoding
+    assert config.stamped().min_contract_version == version
 
 
 def test_a_track_composite_waits_thirty_seconds_unless_told_otherwise() -> None:

@@ -13,7 +13,8 @@ import pytest
 from egress_recorder import finalize
 from egress_recorder.contract import ExitCode
 from egress_recorder.errors import MediaError, RecorderError, RequestDataError
-from egress_recorder.media.encoder import AudioEncoder, VideoEncoder
+from egress_recorder.media.audioencoder import AudioEncoder
+from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.pipeline import Pipeline
 from egress_recorder.media.values import MediaSpec, Picture

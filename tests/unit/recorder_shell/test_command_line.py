@@ -106,6 +106,14 @@ def test_single_values_overrule_the_preset(target: str) -> None:
     assert made.config.encoding == Encoding(width=1920, height=1080, framerate=60, video_bitrate=2000)
 
 
+def test_codecs_frequency_and_key_frames_are_options_too(target: str) -> None:
+    words = ("--video-codec", "H264_HIGH", "--audio-codec", "OPUS", "--audio-frequency", "44100")
+    made = request("--identity", "a", *words, "--key-frame-interval", "0.5", output=target)
+    assert made.config.encoding == Encoding(
+        video_codec="H264_HIGH", audio_codec="OPUS", audio_frequency=44_100, key_frame_interval=0.5
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -115,6 +123,10 @@ def test_single_values_overrule_the_preset(target: str) -> None:
         (["--identity", "a", "--preset", "H264_8K"], "H264_720P_30"),
         (["--identity", "a", "--width", "641"], "--width"),
         (["--identity", "a", "--framerate", "500"], "--framerate"),
+        (["--identity", "a", "--video-codec", "VP8"], "--video-codec: .*H264_MAIN"),
+        (["--identity", "a", "--audio-codec", "AC_MP3"], "--audio-codec: .*OPUS"),
+        (["--identity", "a", "--audio-frequency", "44000"], "--audio-frequency: .*44100"),
+        (["--identity", "a", "--key-frame-interval", "0"], "--key-frame-interval"),
     ],
 )
 def test_options_that_cannot_work_are_refused(words: list[str], sentence: str, target: str) -> None:
