@@ -13,8 +13,10 @@ import time
 from collections.abc import Callable
 
 from livekit import rtc
+from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats
 
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
+from egress_recorder.sources.delays import ReceiveDelay
 
 SMALLEST_PICTURE = 16
 """Pixels; smaller ones are the blank frames of an ending track."""
@@ -42,6 +44,7 @@ class Pump:
         self.track = track
         self._sink, self._clock = sink, clock
         self._sid = track.sid
+        self._delay = ReceiveDelay()
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
         sink.opened(self._sid, kind, clock(), still=still)
         run = self._video() if kind == "video" else self._audio()
@@ -79,12 +82,13 @@ class Pump:
     def _captured(self, timestamp_us: int) -> float:
         """The render time (CLOCK_MONOTONIC) of libwebrtc: smoother than arrival, 0 or -1 where there is none."""
         now, stamped = self._clock(), timestamp_us / 1e6
-        return stamped if timestamp_us > 0 and abs(now - stamped) < PLAUSIBLE_LAG else now
+        captured = stamped if timestamp_us > 0 and abs(now - stamped) < PLAUSIBLE_LAG else now
+        self._delay.delivered(captured - now)
+        return captured
 
     async def _stats(self) -> None:
-        """Report the mean jitter buffer delay of each interval."""
-        last: tuple[float, int] | None = None
-        interval = STATS_SECONDS / 2
+        """Report the mean delay since the receipt of each interval."""
+        interval, begun = STATS_SECONDS / 2, False
         while True:
             await asyncio.sleep(interval)
             try:
@@ -96,12 +100,16 @@ class Pump:
             for report in reports:
                 if report.WhichOneof("stats") != "inbound_rtp":
                     continue
-                inbound = report.inbound_rtp.inbound
-                total, count = inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count
-                if last is not None and count > last[1]:
-                    self._sink.delay(self._sid, (total - last[0]) / (count - last[1]), now - interval / 2)
-                last = (total, count)
-            interval = STATS_SECONDS if last and last[1] else interval
+                total, count = self._counters(report.inbound_rtp.inbound)
+                if (seconds := self._delay.interval(total, count)) is not None:
+                    self._sink.delay(self._sid, seconds, now - interval / 2)
+                begun = begun or count > 0
+            interval = STATS_SECONDS if begun else interval
+
+    def _counters(self, inbound: InboundRtpStreamStats) -> tuple[float, int]:
+        if self.track.kind == rtc.TrackKind.KIND_VIDEO:
+            return inbound.total_processing_delay, inbound.frames_decoded
+        return inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count
 
 
 async def _close(stream: rtc.VideoStream | rtc.AudioStream) -> None:
