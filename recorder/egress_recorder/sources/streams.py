@@ -45,6 +45,8 @@ class Pump:
         self._sink, self._clock = sink, clock
         self._sid = track.sid
         self._delay = ReceiveDelay()
+        self.heard = False
+        """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
         sink.opened(self._sid, kind, clock(), still=still)
         run = self._video() if kind == "video" else self._audio()
@@ -103,7 +105,10 @@ class Pump:
                 total, count = self._counters(report.inbound_rtp.inbound)
                 if (seconds := self._delay.interval(total, count)) is not None:
                     self._sink.delay(self._sid, seconds, now - interval / 2)
-                begun = begun or count > 0
+                packets = report.inbound_rtp.received.packets_received
+                # Sound comes out of the receiver (as silence) whether or not there is any.
+                begun = begun or (count > 0 and packets > 0)
+                self.heard = self.heard or begun
             interval = STATS_SECONDS if begun else interval
 
     def _counters(self, inbound: InboundRtpStreamStats) -> tuple[float, int]:
