@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
 from egress_recorder.media.timeline import Timeline
 
 pytestmark = pytest.mark.unit
@@ -333,3 +334,44 @@ def test_the_axis_moves_by_at_most_half_a_tick_even_when_a_camera_drifts() -> No
     assert origin is not None
     assert film.timeline.origin is not None
     assert abs(film.timeline.origin - origin) <= 0.5 / FPS + 1e-9
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    phase=st.floats(0, 1 / FPS),
+    sound_delay=st.floats(0.0, 0.4),
+    picture_delay=st.floats(0.0, 0.15),
+    camera_ppm=st.floats(-100, 100),
+    jitter=st.floats(0, 0.004),
+    seed=st.integers(),
+)
+def test_what_was_captured_together_lies_together_whatever_the_receivers_delays(
+    phase: float, sound_delay: float, picture_delay: float, camera_ppm: float, jitter: float, seed: int
+) -> None:
+    rng = random.Random(seed)
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.opened("cam", "video")
+    captured = [START + phase + number / FPS * (1 + camera_ppm * 1e-6) for number in range(15 * FPS)]
+    events = [(at + sound_delay, "sound", at) for at in (START + n * 0.05 for n in range(1, 15 * 20))]
+    events += [(at + picture_delay, "picture", at) for at in captured]
+    events += [(START + n * 0.5, "delay", 0.0) for n in range(30)]
+    last = 0.0
+    for at, what, sent in sorted(events):
+        film.now = at
+        match what:
+            case "sound":
+                film.place(film.timeline.samples("mic", 0, 2400, at + rng.random() * jitter))
+                last = sent
+            case "picture":
+                film.timeline.picture("cam", captured.index(sent), at + rng.gauss(0, jitter / 2))
+            case "delay":
+                film.timeline.delay("mic", sound_delay, at - 0.25)
+                film.timeline.delay("cam", picture_delay, at - 0.25)
+        film.take(film.timeline.advance(at))
+    film.end()
+    position, length = film.sound[-1]
+    sound_at_zero = last - (position + length) / RATE
+    pairs = [(index, picture) for index, picture in enumerate(film.shown) if picture is not None][-90:]
+    offsets = [index / FPS + sound_at_zero - captured[picture] - OPUS_LOOKAHEAD for index, picture in pairs]
+    assert sum(offsets) / len(offsets) == pytest.approx(0, abs=0.008)
