@@ -26,7 +26,9 @@ C = TypeVar("C")
 
 HOLD = 0.15
 """Seconds that a picture waits for the delays of its moment to be measured."""
-RING_SECONDS = 0.4
+HOLD_UNKNOWN = 0.4
+"""The same while the first measurement is awaited (a picture without it would be moved by nothing)."""
+RING_SECONDS = 0.5
 """Bound of the ring; beyond it the oldest picture goes (only a clock that jumps can fill it)."""
 LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
@@ -152,7 +154,7 @@ class Timeline(Generic[P, C]):
         if self.origin is None or not self._has_video:
             return []
         self._drop_stale(now)
-        while self._ring and self._ring[0][2] + HOLD <= now:
+        while self._ring and self._ring[0][2] + self._hold(self._ring[0][0]) <= now:
             self._place(*self._ring.popleft())
         self._align(now)
         until = min(now - HOLD - LATE + self._correction, now - LATE) - self.origin
@@ -194,6 +196,11 @@ class Timeline(Generic[P, C]):
             # Bounded: the oldest picture gives way; it still takes its place in time, only unseen.
             self._ring.popleft()
             self.lane.dropped += 1
+
+    def _hold(self, track: str) -> float:
+        """How long a picture waits; what is written waits longer in any case (HOLD + LATE)."""
+        known = self._lipsync.known(track, next(iter(self._audios), None))
+        return HOLD if known or track not in self._videos else HOLD_UNKNOWN
 
     def _place(self, track: str, picture: P | None, captured: float) -> None:
         assert self.origin is not None

@@ -23,7 +23,7 @@ class ReceiveDelay:
     """The mean delay of each interval between two looks at the counters of one track."""
 
     def __init__(self) -> None:
-        self._last: tuple[float, int] | None = None
+        self._last = (0.0, 0)
         self._leads: deque[float] = deque(maxlen=FRAMES)
 
     def delivered(self, lead: float) -> None:
@@ -33,12 +33,12 @@ class ReceiveDelay:
     def interval(self, total: float, count: int) -> float | None:
         """Return the seconds from the receipt to the time that the sink was given, None when nothing came.
 
-        `total` is the sum of the delays of `count` items since the subscription; a smaller count is a new one.
+        `total` is the sum of the delays of `count` items since the subscription (0 at first; less than before: a new one).
         """
         last, self._last = self._last, (total, count)
         lead = self._lead()
         self._leads.clear()
-        if last is None or count <= last[1]:
+        if count <= last[1]:
             return None
         return max(0.0, (total - last[0]) / (count - last[1]) + lead)
 

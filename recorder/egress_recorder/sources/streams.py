@@ -22,7 +22,8 @@ SMALLEST_PICTURE = 16
 """Pixels; smaller ones are the blank frames of an ending track."""
 CHUNK_MS = 50
 """Every SDK event passes every stream's filter in Python: 50 ms chunks cost half of what 10 ms chunks do."""
-STATS_SECONDS = 0.5
+STATS_SECONDS, STATS_SECONDS_YOUNG, STATS_YOUNG = 0.5, 0.1, 1.5
+"""Seconds between two looks at the statistics, the middle one in the first seconds of media: buffers find their size then."""
 CLOSE_SECONDS = 1.0
 PLAUSIBLE_LAG = 1.0
 """Seconds by which a frame's own time may differ from its arrival before it is not believed."""
@@ -90,8 +91,9 @@ class Pump:
 
     async def _stats(self) -> None:
         """Report the mean delay since the receipt of each interval."""
-        interval, begun = STATS_SECONDS / 2, False
+        young = round(STATS_YOUNG / STATS_SECONDS_YOUNG)
         while True:
+            interval = STATS_SECONDS_YOUNG if young else STATS_SECONDS
             await asyncio.sleep(interval)
             try:
                 reports = await asyncio.wait_for(self.track.get_stats(), 2)
@@ -105,11 +107,9 @@ class Pump:
                 total, count = self._counters(report.inbound_rtp.inbound)
                 if (seconds := self._delay.interval(total, count)) is not None:
                     self._sink.delay(self._sid, seconds, now - interval / 2)
-                packets = report.inbound_rtp.received.packets_received
-                # Sound comes out of the receiver (as silence) whether or not there is any.
-                begun = begun or (count > 0 and packets > 0)
-                self.heard = self.heard or begun
-            interval = STATS_SECONDS if begun else interval
+                # Sound comes out of the receiver (as silence) whether or not there is any: packets count.
+                self.heard = self.heard or (count > 0 and report.inbound_rtp.received.packets_received > 0)
+            young -= self.heard and young > 0
 
     def _counters(self, inbound: InboundRtpStreamStats) -> tuple[float, int]:
         if self.track.kind == rtc.TrackKind.KIND_VIDEO:
