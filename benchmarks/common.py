@@ -34,9 +34,9 @@ def workspace(keep: Path | None) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def livekit(directory: Path) -> Iterator[LiveKitServer]:
-    """A livekit-server on loopback."""
-    server = LiveKitServer(directory / "livekit", progress=lambda _: None)
+def livekit(directory: Path, *, relayed: bool = False) -> Iterator[LiveKitServer]:
+    """A livekit-server on loopback; `relayed`: media goes through `devstack.netrelay`."""
+    server = LiveKitServer(directory / "livekit", relayed=relayed, progress=lambda _: None)
     server.start()
     try:
         yield server

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from devstack import build
+from devstack import build, netrelay
 from devstack.process import LOOPBACK, ServerProcess, free_port, port_answers, say
 
 
@@ -22,10 +22,16 @@ class LiveKitServer:
         empty_timeout: int = 300,
         departure_timeout: int = 20,
         auto_create: bool = True,
+        relayed: bool = False,
         progress: Callable[[str], None] = say,
     ) -> None:
-        """Choose ports and keys; time-outs are seconds, their defaults livekit-server's."""
+        """Choose ports and keys; time-outs are seconds, their defaults livekit-server's.
+
+        `relayed`: clients are told to send media through `devstack.netrelay`, which must run on `media_port`.
+        """
         self.directory = directory
+        self.media_port = free_port(udp=True)
+        self._relayed = relayed
         self.port = free_port()
         self.url = f"ws://{LOOPBACK}:{self.port}"
         self.http_url = f"http://{LOOPBACK}:{self.port}"
@@ -85,9 +91,10 @@ class LiveKitServer:
             "rtc": {
                 # Media over TCP would listen on all interfaces (pion ignores the bind address), and loopback loses nothing.
                 "tcp_port": 0,
-                "udp_port": free_port(udp=True),
+                "udp_port": self.media_port,
                 "use_external_ip": False,
-                "node_ip": LOOPBACK,
+                "node_ip": netrelay.ADDRESS if self._relayed else LOOPBACK,
+                "use_ice_lite": self._relayed,
                 "interfaces": {"includes": ["lo"]},
                 "enable_loopback_candidate": True,
             },

@@ -4,7 +4,7 @@ It prints one JSON object per line: `joined`, `published` (kind: the track's lab
 of frame 0 and beep 0), `done COMMAND`, `left`. Labels are `video`, `audio`, and `video2`, `audio2` for a second pair
 (`--source2`, `--variant2`), which is published only by command. Commands, one per line, LABEL being one of these:
 `mute_LABEL unmute_LABEL publish_LABEL unpublish_LABEL hold_LABEL resume_LABEL` (hold: no pictures, no sound),
-`size WxH`, `leave`, `kill`.
+`size WxH`, `reconnect full_reconnect` (or another of the SDK's scenarios), `leave`, `kill`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from livekit import api, rtc
+from livekit.rtc._proto import room_pb2
 from livekit.rtc._proto.room_pb2 import AudioEncoding
 
 from devstack import camera, testpattern
@@ -182,6 +183,9 @@ class Publisher:
                 self.width, self.height = (int(side) for side in argument.split("x"))
                 self.picture(0, self.options.variant)
                 self.paused = False
+            case "reconnect":
+                kind = room_pb2.SimulateScenarioKind.Value(f"SIMULATE_{argument.upper()}")
+                await self.room.simulate_scenario(kind)
             case "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "leave" | "":

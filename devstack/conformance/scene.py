@@ -12,7 +12,9 @@ from devstack.conformance.actor import Actor, Effect, Kind, Stimulus, effects
 from devstack.conformance.plan import Cast, Change, Log, Selection, Window
 from devstack.conformance.recording import SMALL, Recording
 from devstack.livekit import LiveKitServer
+from devstack.netrelay import NetRelay
 from devstack.publisher import PublisherProcess
+from devstack.signalproxy import SignalProxy
 from egress_recorder.contract import Encoding, ParticipantSource, TrackCompositeSource
 
 A = TypeVar("A", bound=Actor)
@@ -31,6 +33,18 @@ class Scene:
         self._say = say
         self._keys: dict[int, str] = {}
         self._stack = contextlib.ExitStack()
+
+    def own_server(self, *, relayed: bool = False) -> NetRelay | None:
+        """Use a livekit-server of this case alone from now on (to be killed); `relayed`: behind the returned relay."""
+        server = LiveKitServer(self.directory / "livekit", relayed=relayed, progress=lambda _: None)
+        self._stack.callback(server.stop)
+        server.start()
+        self.server = server
+        return self._stack.enter_context(NetRelay(server.media_port)) if relayed else None
+
+    def signal_proxy(self) -> SignalProxy:
+        """Return a proxy before the server's signal port; its `url` is for one actor or recorder."""
+        return self._stack.enter_context(SignalProxy(self.server.port))
 
     # ---- publishers --------------------------------------------------------------------------------------
 

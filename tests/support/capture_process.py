@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -30,10 +31,28 @@ threading.Thread(target=panic, daemon=True).start()
 os._exit(capture.main(sys.argv[2:]))
 """
 """What the SDK does after an internal panic, some seconds after the start."""
+RECONNECT = """
+import asyncio, os, sys
+from livekit.rtc._proto import room_pb2
+from egress_recorder import capture
+from egress_recorder.sources import livekit
+join = livekit.LiveKitSource._join
+async def joined(self):
+    await join(self)
+    scenario = room_pb2.SimulateScenarioKind.Value(sys.argv[1])
+    asyncio.get_running_loop().call_later(
+        float(sys.argv[2]), lambda: asyncio.ensure_future(self._room.simulate_scenario(scenario))
+    )
+livekit.LiveKitSource._join = joined
+os._exit(capture.main(sys.argv[3:]))
+"""
+"""Lets the SDK make one of its own reconnects some seconds after each join."""
 REPOSITORY = Path(__file__).parents[2]
 
 
-def recorder_token(server: LiveKitServer, room: str, identity: str, *, secret: str = "") -> str:
+def recorder_token(
+    server: LiveKitServer, room: str, identity: str, *, secret: str = "", ttl: float | None = None
+) -> str:
     grants = api.VideoGrants(
         room_join=True,
         room=room,
@@ -44,7 +63,10 @@ def recorder_token(server: LiveKitServer, room: str, identity: str, *, secret: s
         recorder=True,
     )
     token = api.AccessToken(server.api_key, secret or server.api_secret)
-    return token.with_identity(identity).with_grants(grants).to_jwt()
+    token = token.with_identity(identity).with_grants(grants)
+    if ttl is not None:
+        token = token.with_ttl(timedelta(seconds=ttl))
+    return token.to_jwt()
 
 
 class CaptureProcess:
@@ -63,12 +85,15 @@ class CaptureProcess:
         continuing: bool = False,
         recorded: float = 0.0,
         panic_after: float | None = None,
+        reconnect: tuple[str, float] | None = None,
         **request: Any,
     ) -> None:
         self.directory = directory
         self._command = (sys.executable, "-m", "egress_recorder.capture")
         if panic_after is not None:
             self._command = (sys.executable, "-c", PANIC, str(panic_after))
+        if reconnect is not None:
+            self._command = (sys.executable, "-c", RECONNECT, reconnect[0], str(reconnect[1]))
         directory.mkdir(parents=True, exist_ok=True)
         self.token = token or recorder_token(server, room, identity)
         self.request = ipc.CaptureRequest(
@@ -127,6 +152,11 @@ class CaptureProcess:
 
     def stop(self, reason: EndReason = EndReason.STOP_REQUESTED) -> None:
         os.write(self._commands, ipc.StopCommand(reason=reason).line())
+
+    def renew(self, token: str) -> None:
+        """Hand over a token as the supervisor does."""
+        self.token = token
+        os.write(self._commands, ipc.TokenCommand(token=token).line())
 
     def kill(self) -> None:
         self.process.kill()

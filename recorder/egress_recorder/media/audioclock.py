@@ -7,6 +7,7 @@ the first half second; what remains (clock drift, an anchor taken on a busy mach
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -19,7 +20,7 @@ WINDOW = 4.0
 """Seconds over which the smallest lateness is taken afterwards."""
 YOUNG = 15.0
 """Seconds after the anchor in which a correction may be heard (1 %) instead of being exact only after a minute."""
-START, STOP = 0.006, 0.001
+START, STOP = 0.003, 0.0005
 """Seconds of error at which slewing starts and ends."""
 
 
@@ -45,6 +46,7 @@ class AudioClock(Generic[C]):
         self._base = 0.0
         self._recent: deque[tuple[float, float]] = deque()
         self._direction = 0
+        self._owed = 0.0
         self.position = 0
         """Where the next sample goes; before the anchor, where the first one goes as far as is known."""
 
@@ -57,6 +59,12 @@ class AudioClock(Generic[C]):
         placement = Placement(chunk, self.position, length)
         self.position += length
         return [placement]
+
+    def shift(self, seconds: float) -> None:
+        """The file's axis was moved: what arrives is `seconds` later on it than before, and follows by stretching."""
+        self._base += seconds
+        self._owed += seconds
+        self._recent = deque((at, late + seconds) for at, late in self._recent)
 
     def flush(self) -> list[Placement[C]]:
         """Place what still waits for the anchor (the stream or the recording ends)."""
@@ -76,7 +84,7 @@ class AudioClock(Generic[C]):
         self.position = round(self._base * SAMPLE_RATE)
         if arrived - self._first < SETTLE:
             return []
-        self._anchored_at = arrived
+        self._anchored_at, self._owed = arrived, 0.0
         return self.flush()
 
     def _note(self, arrived: float, lateness: float) -> None:
@@ -90,6 +98,9 @@ class AudioClock(Generic[C]):
     def _slew(self, arrived: float, samples: int) -> int:
         assert self._anchored_at is not None
         age = arrived - self._anchored_at
+        limit = max(1, samples // (100 if age < YOUNG else 1000))
+        if abs(self._owed) * SAMPLE_RATE >= 1:
+            return self._step(self._owed, limit)
         if age < (1.0 if age < YOUNG else WINDOW):
             return 0
         error = self._recent[0][1]
@@ -97,10 +108,12 @@ class AudioClock(Generic[C]):
             self._direction = 1 if error > 0 else -1
         elif self._direction and error * self._direction < STOP:
             self._direction = 0
-        if not self._direction:
-            return 0
-        limit = max(1, samples // (100 if age < YOUNG else 1000))
-        step = self._direction * min(limit, max(1, round(abs(error) * SAMPLE_RATE)))
+        return self._step(error, limit) if self._direction else 0
+
+    def _step(self, error: float, limit: int) -> int:
+        """Return by how many samples this chunk is lengthened, at most `limit` and at least one."""
+        step = min(limit, max(1, round(abs(error) * SAMPLE_RATE))) * (1 if error > 0 else -1)
         moved = step / SAMPLE_RATE
+        self._owed -= math.copysign(min(abs(self._owed), abs(moved)), self._owed)
         self._recent = deque((at, late - moved) for at, late in self._recent)
         return step

@@ -51,6 +51,10 @@ class LipSync:
         """The track is over; a new one with the same name starts with new counters."""
         self._delays.pop(track, None)
 
+    def known(self, video: str, audio: str | None) -> bool:
+        """True when both delays were measured, or there is no sound to be met."""
+        return audio is None or (video in self._delays and audio in self._delays)
+
     def correction(self, video: str, audio: str | None, at: float) -> float:
         """Return the seconds that a picture captured at `at` is moved later (or, negative, earlier)."""
         target = self._target(video, audio, at)

@@ -4,6 +4,10 @@ File time 0 is the first media of any track; from there the file has one frame p
 up to its end, so that its length is the wall clock's. Pictures wait `HOLD` seconds in a ring, so that the lip-sync
 correction of their own moment is known, and are placed by it; encoded packets are never re-timed. Samples are
 counted per stream (`audioclock`). What nobody publishes is black and silence.
+
+A picture can only be shown at a tick, up to half of one away from its time, and since camera and grid have nearly the
+same rate that error would be the same through the whole file. So the axis itself is moved, by at most half a tick in
+all and slowly, until pictures are due at their ticks: sound follows by stretching, and the origin says what was done.
 """
 
 from __future__ import annotations
@@ -22,12 +26,19 @@ C = TypeVar("C")
 
 HOLD = 0.15
 """Seconds that a picture waits for the delays of its moment to be measured."""
-RING_SECONDS = 0.4
+HOLD_UNKNOWN = 0.4
+"""The same while the first measurement is awaited (a picture without it would be moved by nothing)."""
+RING_SECONDS = 0.5
 """Bound of the ring; beyond it the oldest picture goes (only a clock that jumps can fill it)."""
 LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
 STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
+AXIS_RATE, AXIS_RATE_YOUNG = 0.0005, 0.005
+"""Seconds per second by which the axis is moved, the latter in the first `AXIS_YOUNG` seconds of the file."""
+AXIS_YOUNG = 10.0
+AXIS_DEADBAND = 0.002
+"""Seconds of lateness of the pictures for which the axis is not moved."""
 MAX_BACKLOG = 5.0
 """Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
@@ -51,7 +62,7 @@ class Timeline(Generic[P, C]):
 
     def __init__(self, fps: int, *, video: bool = True, audio: bool = True) -> None:
         self.origin: float | None = None
-        """Monotonic time of file time 0; None before the first media."""
+        """Monotonic time of file time 0; None before the first media. Moves by at most half a tick in a file's life."""
         self.lane: VideoLane[P] = VideoLane(fps)
         self._fps, self._has_video, self._has_audio = fps, video, audio
         self._ring_limit = max(4, int(RING_SECONDS * 60))
@@ -63,6 +74,9 @@ class Timeline(Generic[P, C]):
         self._correction = 0.0
         self._last_placed = 0.0
         self._audio_ready = 0
+        self._half_tick = 0.5 / fps
+        self._moved = 0.0
+        self._aligned_at: float | None = None
 
     # ---- tracks ------------------------------------------------------------------------------------------
 
@@ -140,8 +154,9 @@ class Timeline(Generic[P, C]):
         if self.origin is None or not self._has_video:
             return []
         self._drop_stale(now)
-        while self._ring and self._ring[0][2] + HOLD <= now:
+        while self._ring and self._ring[0][2] + self._hold(self._ring[0][0]) <= now:
             self._place(*self._ring.popleft())
+        self._align(now)
         until = self._due(now)
         if until - self.lane.position > MAX_BACKLOG:
             self.lane.dropped += self.lane.skip_to(until - 1.0)
@@ -190,6 +205,11 @@ class Timeline(Generic[P, C]):
         assert self.origin is not None
         return min(now - HOLD - LATE + self._correction, now - LATE) - self.origin
 
+    def _hold(self, track: str) -> float:
+        """How long a picture waits; what is written waits longer in any case (HOLD + LATE)."""
+        known = self._lipsync.known(track, next(iter(self._audios), None))
+        return HOLD if known or track not in self._videos else HOLD_UNKNOWN
+
     def _place(self, track: str, picture: P | None, captured: float) -> None:
         assert self.origin is not None
         audio = next(iter(self._audios), None)
@@ -197,6 +217,23 @@ class Timeline(Generic[P, C]):
             self._correction = self._lipsync.correction(track, audio, captured)
         self._last_placed = max(self._last_placed, captured - self.origin + self._correction)
         self.lane.place(picture, self._last_placed)
+
+    def _align(self, now: float) -> None:
+        """Move the axis a little so that pictures are due at the ticks that show them."""
+        assert self.origin is not None
+        elapsed = min(0.1, max(0.0, now - (self._aligned_at or now)))
+        self._aligned_at = now
+        late = self.lane.lateness
+        if abs(late) < AXIS_DEADBAND or not self._live:
+            return
+        limit = elapsed * (AXIS_RATE_YOUNG if now - self.origin < AXIS_YOUNG else AXIS_RATE)
+        wanted = self._moved + max(-limit, min(limit, late))
+        step = max(-self._half_tick, min(self._half_tick, wanted)) - self._moved
+        self._moved += step
+        self.origin += step
+        self.lane.shift(-step)
+        for audio in self._audios.values():
+            audio.clock.shift(-step)
 
     def _retire(self, track: str, at: float) -> None:
         if track not in self._live:

@@ -88,4 +88,4 @@ class MediaSink(Protocol):
         """Interleaved stereo int16 at `SAMPLE_RATE`; its last sample came out of the receiver at `arrived`."""
 
     def delay(self, track: str, seconds: float, at: float) -> None:
-        """What the receiver's jitter buffer added to the track's delay around `at`."""
+        """By how much the track's `captured` or `arrived` was later than the receipt of its packets around `at`."""

@@ -42,6 +42,9 @@ class VideoLane(Generic[P]):
         self._pending: deque[tuple[int, P | None]] = deque()
         self._last = -1
         self._phase = 0.0
+        self.lateness = 0.0
+        """Seconds by which pictures were lately due after the tick that shows them, on average."""
+        self._placed = 0
         self.dropped = 0
         """Pictures that no tick shows."""
         self.duplicated = 0
@@ -66,8 +69,17 @@ class VideoLane(Generic[P]):
             tick = self._pending[-1][0]
             replaced = self._pending.pop()
             self.dropped += replaced[1] is not None
+        if picture is not None:
+            self._placed += 1
+            weight = max(SMOOTHING, 1 / self._placed)
+            self.lateness += weight * (file_time - tick / self._fps - self.lateness)
         self._pending.append((tick, picture))
         self._last = tick
+
+    def shift(self, seconds: float) -> None:
+        """The file's axis was moved: all that comes is `seconds` later on it than before."""
+        self.lateness += seconds
+        self._phase += seconds * self._fps
 
     def ticks(self, until: float) -> list[Tick[P]]:
         """Return all ticks before file time `until` that were not returned yet; the last picture is repeated."""

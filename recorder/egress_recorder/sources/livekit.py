@@ -16,6 +16,7 @@ from livekit import rtc
 
 from egress_recorder.errors import RecorderError
 from egress_recorder.media.values import MediaSink
+from egress_recorder.redact import remember
 from egress_recorder.sources.base import RoomEnd, SourceListener
 from egress_recorder.sources.connect import connect
 from egress_recorder.sources.roster import Roster
@@ -104,6 +105,8 @@ class LiveKitSource:
         for event in _EVENTS:
             self._on(room, event, lambda *_: self._roster.sync())
         self._on(room, "participant_disconnected", self._roster.participant_gone)
+        self._on(room, "track_subscription_failed", self._roster.subscription_failed)
+        self._on(room, "token_refreshed", lambda: self._refreshed(room))
         self._on(room, "reconnecting", lambda: self._listener.disconnected(self._clock()))
         self._on(room, "reconnected", self._reconnected)
         self._on(room, "disconnected", self._disconnected)
@@ -128,6 +131,13 @@ class LiveKitSource:
         with contextlib.suppress(TimeoutError, RuntimeError):
             return await asyncio.wait_for(room.sid, 2)
         return ""
+
+    def _refreshed(self, room: rtc.Room) -> None:
+        """The server renewed the token (it does so while we are in the room): a later join must not use the old one."""
+        token = getattr(room, "_token", None)
+        if isinstance(token, str) and token:
+            remember(token)
+            self._token = token
 
     async def _rejoin(self) -> bool:
         deadline, pause = self._clock() + REJOIN_SECONDS, 0.5

@@ -7,20 +7,24 @@ that a lost or reordered event heals with the next one.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 from livekit import rtc
 
-from egress_recorder.errors import RecorderError, RequestDataError
+from egress_recorder.errors import RecorderError
 from egress_recorder.media.values import MediaSink
 from egress_recorder.sources.base import SourceListener
+from egress_recorder.sources.listing import describe, refuse_encrypted, view, without_media
 from egress_recorder.sources.selection import STILL_SOURCES, Publication, Selection
+from egress_recorder.sources.silence import MEDIA_TIMEOUT, Silence
 from egress_recorder.sources.streams import Pump
-from egress_recorder.vocabulary import Track
 
 UNPUBLISH_GRACE = 2.0
-"""Seconds after a selected track ended before that counts: a publisher's full reconnect unpublishes first."""
+"""Seconds after the selected tracks ended before that counts: whoever reconnects or reloads a page unpublishes first."""
+WATCH_SECONDS = 1.0
+_log = logging.getLogger(__name__)
 
 Listed = dict[str, tuple[rtc.RemoteTrackPublication, rtc.RemoteParticipant]]
 
@@ -50,6 +54,8 @@ class Roster:
         self._was_present = False
         self._told: object = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._silence = Silence()
+        self._failures: dict[str, str] = {}
 
     def missing(self) -> str:
         """Name what is awaited."""
@@ -59,7 +65,9 @@ class Roster:
         """We are in a (new) room."""
         self._room = room
         self._asked.clear()
+        self._silence.restart(self._clock())
         self.sync()
+        self._spawn(self._watch(room))
 
     def lost(self) -> None:
         """The room is gone; nobody knows who is still in it."""
@@ -74,7 +82,13 @@ class Roster:
     def reconnected(self) -> None:
         """After a full reconnect of ours nothing is subscribed any more."""
         self._asked = {sid for sid in self._asked if sid in self._pumps}
+        self._silence.restart(self._clock())
         self.sync()
+
+    def subscription_failed(self, participant: rtc.RemoteParticipant, sid: str, error: str) -> None:
+        """A track could not be subscribed (a codec that is unknown here); `_watch` tells when it does not come."""
+        _log.warning("subscribing failed", extra={"track": sid, "of": participant.identity, "error": error})
+        self._failures[sid] = error
 
     def participant_gone(self, participant: rtc.RemoteParticipant) -> None:
         """A participant left. Without a reason it may be our own full reconnect, or theirs."""
@@ -97,9 +111,9 @@ class Roster:
         }
         had_tracks = bool(self._chosen)
         try:
-            self._chosen = self._selection.choose(_view(*item) for item in listed.values())
+            self._chosen = self._selection.choose(view(*item) for item in listed.values())
             for item in self._chosen:
-                _refuse_encrypted(item)
+                refuse_encrypted(item)
         except RecorderError as error:
             self._listener.refused(error)
             return
@@ -148,26 +162,53 @@ class Roster:
         elif self._chosen:
             self._was_present = True
             self._listener.present(self._clock())
-        elif certain:
-            self._lost_presence(certain=True)
-        elif had_tracks:
+        elif certain or had_tracks:
             self._lost_presence(certain=False)
-            self._spawn(self._confirm_unpublished(room))
+            self._spawn(self._confirm_unpublished(room, left=certain))
 
-    async def _confirm_unpublished(self, room: rtc.Room) -> None:
-        """The tracks went while their owners stayed: that is an end, not a reconnect."""
+    async def _confirm_unpublished(self, room: rtc.Room, *, left: bool) -> None:
+        """The tracks went while their owners stayed, or these left: an end, unless they are replaced soon."""
         await asyncio.sleep(UNPUBLISH_GRACE)
         if self._chosen or id(room) != id(self._room) or not room.isconnected():
             return
-        if self._owners & set(room.remote_participants):
+        if left or self._owners & set(room.remote_participants):
             self._lost_presence(certain=True)
+
+    async def _watch(self, room: rtc.Room) -> None:
+        """Tell of tracks that are published and never deliver anything."""
+        while id(room) == id(self._room):
+            await asyncio.sleep(WATCH_SECONDS)
+            for sid, pump in self._pumps.items():
+                if pump.heard:
+                    self._silence.heard(sid)
+            if not room.isconnected():
+                self._silence.restart(self._clock())
+                continue
+            for item in self._overdue(room):
+                publication = room.remote_participants[item.identity].track_publications[item.sid]
+                reason = self._failures.get(item.sid, "")
+                error = without_media(describe(publication, item), item.identity, MEDIA_TIMEOUT, reason)
+                if self._silence.all_silent:
+                    self._listener.refused(error)
+                else:
+                    _log.warning("a track is silent", extra={"error": str(error)})
+
+    def _overdue(self, room: rtc.Room) -> list[Publication]:
+        sending = {
+            item.sid: item
+            for item in self._chosen
+            if (participant := room.remote_participants.get(item.identity)) is not None
+            and (publication := participant.track_publications.get(item.sid)) is not None
+            and not publication.muted
+        }
+        return [sending[sid] for sid in self._silence.overdue(sending, self._clock())]
 
     def _lost_presence(self, *, certain: bool) -> None:
         if self._was_present:
             self._listener.absent(self._clock(), certain=certain)
 
     def _tell_tracks(self, listed: Listed) -> None:
-        tracks = tuple(_describe(listed[item.sid][0], item) for item in self._chosen)
+        tracks = tuple(describe(listed[item.sid][0], item) for item in self._chosen)
         # LiveKit's {publisher_identity}: of the video's publisher, else of the audio's.
         by_kind = {item.kind: item.identity for item in self._chosen}
         publisher = self._selection.identity or by_kind.get("video") or by_kind.get("audio") or ""
@@ -185,40 +226,3 @@ class Roster:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _view(publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant) -> Publication:
-    return Publication(
-        sid=publication.sid,
-        kind="video" if publication.kind == rtc.TrackKind.KIND_VIDEO else "audio",
-        source=_source_name(publication.source),
-        identity=participant.identity,
-        participant=participant.sid,
-        encrypted=publication.encryption_type != rtc.EncryptionType.NONE,
-    )
-
-
-def _source_name(source: int) -> str:
-    name: str = rtc.TrackSource.Name(source).removeprefix("SOURCE_")
-    return name.replace("SCREENSHARE", "SCREEN_SHARE")
-
-
-def _refuse_encrypted(item: Publication) -> None:
-    # Without the key the decoder delivers full-scale noise and no event: never subscribe.
-    if item.encrypted:
-        raise RequestDataError(
-            f"track {item.sid} of {item.identity} is end-to-end encrypted and cannot be recorded: "
-            "keys are not supported yet, publish it without encryption"
-        )
-
-
-def _describe(publication: rtc.RemoteTrackPublication, item: Publication) -> Track:
-    return Track(
-        sid=item.sid,
-        kind=item.kind,
-        source=item.source,
-        codec=publication.mime_type.partition("/")[2].lower(),
-        width=publication.width,
-        height=publication.height,
-        muted=publication.muted,
-    )

@@ -13,14 +13,17 @@ import time
 from collections.abc import Callable
 
 from livekit import rtc
+from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats
 
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
+from egress_recorder.sources.delays import ReceiveDelay
 
 SMALLEST_PICTURE = 16
 """Pixels; smaller ones are the blank frames of an ending track."""
 CHUNK_MS = 50
 """Every SDK event passes every stream's filter in Python: 50 ms chunks cost half of what 10 ms chunks do."""
-STATS_SECONDS = 0.5
+STATS_SECONDS, STATS_SECONDS_YOUNG, STATS_YOUNG = 0.5, 0.1, 1.5
+"""Seconds between two looks at the statistics, the middle one in the first seconds of media: buffers find their size then."""
 CLOSE_SECONDS = 1.0
 PLAUSIBLE_LAG = 1.0
 """Seconds by which a frame's own time may differ from its arrival before it is not believed."""
@@ -42,6 +45,9 @@ class Pump:
         self.track = track
         self._sink, self._clock = sink, clock
         self._sid = track.sid
+        self._delay = ReceiveDelay()
+        self.heard = False
+        """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
         sink.opened(self._sid, kind, clock(), still=still)
         run = self._video() if kind == "video" else self._audio()
@@ -79,13 +85,15 @@ class Pump:
     def _captured(self, timestamp_us: int) -> float:
         """The render time (CLOCK_MONOTONIC) of libwebrtc: smoother than arrival, 0 or -1 where there is none."""
         now, stamped = self._clock(), timestamp_us / 1e6
-        return stamped if timestamp_us > 0 and abs(now - stamped) < PLAUSIBLE_LAG else now
+        captured = stamped if timestamp_us > 0 and abs(now - stamped) < PLAUSIBLE_LAG else now
+        self._delay.delivered(captured - now)
+        return captured
 
     async def _stats(self) -> None:
-        """Report the mean jitter buffer delay of each interval."""
-        last: tuple[float, int] | None = None
-        interval = STATS_SECONDS / 2
+        """Report the mean delay since the receipt of each interval."""
+        young = round(STATS_YOUNG / STATS_SECONDS_YOUNG)
         while True:
+            interval = STATS_SECONDS_YOUNG if young else STATS_SECONDS
             await asyncio.sleep(interval)
             try:
                 reports = await asyncio.wait_for(self.track.get_stats(), 2)
@@ -96,12 +104,17 @@ class Pump:
             for report in reports:
                 if report.WhichOneof("stats") != "inbound_rtp":
                     continue
-                inbound = report.inbound_rtp.inbound
-                total, count = inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count
-                if last is not None and count > last[1]:
-                    self._sink.delay(self._sid, (total - last[0]) / (count - last[1]), now - interval / 2)
-                last = (total, count)
-            interval = STATS_SECONDS if last and last[1] else interval
+                total, count = self._counters(report.inbound_rtp.inbound)
+                if (seconds := self._delay.interval(total, count)) is not None:
+                    self._sink.delay(self._sid, seconds, now - interval / 2)
+                # Sound comes out of the receiver (as silence) whether or not there is any: packets count.
+                self.heard = self.heard or (count > 0 and report.inbound_rtp.received.packets_received > 0)
+            young -= self.heard and young > 0
+
+    def _counters(self, inbound: InboundRtpStreamStats) -> tuple[float, int]:
+        if self.track.kind == rtc.TrackKind.KIND_VIDEO:
+            return inbound.total_processing_delay, inbound.frames_decoded
+        return inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count
 
 
 async def _close(stream: rtc.VideoStream | rtc.AudioStream) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
 from egress_recorder.media.timeline import Timeline
 
 pytestmark = pytest.mark.unit
@@ -289,3 +290,88 @@ def test_whatever_happens_every_tick_and_every_sample_comes_once(
     if timeline.origin is not None and now > timeline.origin:
         assert last_tick + 1 >= (now - timeline.origin) * FPS - 1
         assert samples >= (now - timeline.origin) * RATE - 1
+
+
+@pytest.mark.parametrize("phase", [0.003, 0.010, 0.0166, 0.020, 0.030])
+def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float) -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.opened("cam", "video")
+    arrived, number = START, 0
+    for step in range(1, 12_001):
+        film.now = START + step / 1000
+        if step % 50 == 0:
+            arrived = film.now
+            film.place(film.timeline.samples("mic", 0, 2400, arrived))
+        while START + phase + number / FPS <= film.now:
+            film.timeline.picture("cam", number, START + phase + number / FPS)
+            number += 1
+        film.take(film.timeline.advance(film.now))
+    film.end()
+    origin = film.timeline.origin
+    assert origin is not None
+    for index, picture in [item for item in enumerate(film.shown) if item[1] is not None][-60:]:
+        assert picture is not None
+        due = START + phase + picture / FPS - origin
+        assert due == pytest.approx(index / FPS, abs=0.004)
+    # Sound stays on the same axis: the last chunk ends where it arrived.
+    position, length = film.sound[-1]
+    assert (position + length) / RATE == pytest.approx(arrived - origin, abs=0.001)
+    assert film.timeline.lane.dropped <= 1
+
+
+def test_the_axis_moves_by_at_most_half_a_tick_even_when_a_camera_drifts() -> None:
+    film = Film()
+    film.timeline.opened("cam", "video")
+    origin = None
+    for number in range(20 * FPS):
+        at = START + number / FPS * (1 + 2000e-6)
+        film.timeline.picture("cam", number, at)
+        film.take(film.timeline.advance(at + 0.01))
+        origin = origin if origin is not None else film.timeline.origin
+        film.now = at
+    film.end()
+    assert origin is not None
+    assert film.timeline.origin is not None
+    assert abs(film.timeline.origin - origin) <= 0.5 / FPS + 1e-9
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    phase=st.floats(0, 1 / FPS),
+    sound_delay=st.floats(0.0, 0.4),
+    picture_delay=st.floats(0.0, 0.15),
+    camera_ppm=st.floats(-100, 100),
+    jitter=st.floats(0, 0.004),
+    seed=st.integers(),
+)
+def test_what_was_captured_together_lies_together_whatever_the_receivers_delays(
+    phase: float, sound_delay: float, picture_delay: float, camera_ppm: float, jitter: float, seed: int
+) -> None:
+    rng = random.Random(seed)
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.opened("cam", "video")
+    captured = [START + phase + number / FPS * (1 + camera_ppm * 1e-6) for number in range(15 * FPS)]
+    events = [(at + sound_delay, "sound", at) for at in (START + n * 0.05 for n in range(1, 15 * 20))]
+    events += [(at + picture_delay, "picture", at) for at in captured]
+    events += [(START + n * 0.5, "delay", 0.0) for n in range(30)]
+    last = 0.0
+    for at, what, sent in sorted(events):
+        film.now = at
+        match what:
+            case "sound":
+                film.place(film.timeline.samples("mic", 0, 2400, at + rng.random() * jitter))
+                last = sent
+            case "picture":
+                film.timeline.picture("cam", captured.index(sent), at + rng.gauss(0, jitter / 2))
+            case "delay":
+                film.timeline.delay("mic", sound_delay, at - 0.25)
+                film.timeline.delay("cam", picture_delay, at - 0.25)
+        film.take(film.timeline.advance(at))
+    film.end()
+    position, length = film.sound[-1]
+    sound_at_zero = last - (position + length) / RATE
+    pairs = [(index, picture) for index, picture in enumerate(film.shown) if picture is not None][-90:]
+    offsets = [index / FPS + sound_at_zero - captured[picture] - OPUS_LOOKAHEAD for index, picture in pairs]
+    assert sum(offsets) / len(offsets) == pytest.approx(0, abs=0.008)

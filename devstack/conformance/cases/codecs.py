@@ -1,0 +1,55 @@
+"""Cases of what publishers encode with: recorded, or a clear error before media is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from devstack.conformance.case import Case, Expect
+from devstack.conformance.plan import OURS
+from devstack.conformance.scene import Scene
+from egress_recorder.contract import Phase
+
+SLOW = replace(OURS, publish=2.0, edge=0.8)
+
+
+def _codec(name: str) -> Callable[[Scene], None]:
+    def script(scene: Scene) -> None:
+        alice = scene.publisher("alice", "--codec", name)
+        scene.record()
+        scene.until(alice, 9.5)
+
+    return script
+
+
+def _without_media(scene: Scene) -> None:
+    alice = scene.publisher("alice", "--no-video", "--no-audio")
+    recording = scene.record()
+    scene.command(alice, "hold_video")
+    scene.command(alice, "publish_video")
+    recording.expected_end = time.time()
+    recording.finish(timeout=60)
+
+
+CASES = (
+    *(
+        Case(
+            name=f"codec-{codec}",
+            proves=f"A publisher of {codec.upper()} is recorded.",
+            script=_codec(codec),
+            expect=Expect(start=1.5, score=None, missing=30, frozen=300.0),
+            grace=SLOW,
+        )
+        for codec in ("vp9", "av1", "h265")
+    ),
+    Case(
+        name="published-without-media",
+        proves="A track that is published and never sends anything is named with its codec after 20 s.",
+        script=_without_media,
+        expect=Expect(
+            exit_code=69, phase=Phase.INTERRUPTED, reason="", error="is published, but no media", parts=0
+        ),
+        seconds=30,
+    ),
+)
