@@ -34,7 +34,7 @@ class AudioEncoder:
         self._rate = spec.audio_frequency
         self._time_base = Fraction(1, self._rate)
         self._context = open_audio(spec)
-        self._resampler = _Resampler(self._rate) if self._rate != SAMPLE_RATE else None
+        self._resampler = Resampler(self._rate) if self._rate != SAMPLE_RATE else None
         lead = 0
         if spec.audio_codec == "opus":
             # Silence up to a whole packet before the first sample: what the encoder's look-ahead delays is then
@@ -115,7 +115,7 @@ def _interleaved(planes: Planes) -> AudioFrame:
     )
 
 
-class _Resampler:
+class Resampler:
     """From 48 kHz to another rate; as many samples come out as the time that went in has, to the sample."""
 
     def __init__(self, rate: int) -> None:
