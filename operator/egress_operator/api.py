@@ -16,9 +16,9 @@ from egress_operator.api_parts import (
     FileOutput,
     Limits,
     LiveKit,
-    Storage,
     duration_rule,
 )
+from egress_operator.api_storage import Storage
 from egress_operator.api_template import Template
 from egress_operator.names import PARTICIPANT_KIND, TRACK_COMPOSITE_KIND
 from egress_operator.schema import ApiModel, camel, rule

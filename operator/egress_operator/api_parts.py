@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.schema import ApiModel, dns_name, rule
+from egress_operator.api_storage import Place, SecretRef, at_most_one
+from egress_operator.schema import ApiModel, rule
 from egress_recorder.contract import TOKENS
 
 DEFAULT_MAX_PARTS = 20
 
 _DURATION = r"^(0|([0-9]+([.][0-9]+)?(ms|s|m|h))+)$"
-_KEYS_HINT = "put the keys access_key and secret into a Secret of this namespace and name it in s3.credentialsSecretRef.name"
 
 
 def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
@@ -31,119 +31,15 @@ def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
 
 
 Text = Annotated[str, Field(max_length=256)]
-SecretText = Annotated[str | None, Field(default=None, max_length=4096)]
 
 
-class SecretRef(ApiModel):
-    """Names a Secret in the resource's own namespace."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=253,
-        description="Name of a Secret in the same namespace.",
-        json_schema_extra=dns_name("credentialsSecretRef.name"),
-    )
-
-
-INLINE_SECRETS = ("access_key", "accessKey", "secret", "session_token", "sessionToken")
 _FILEPATH_RULE = "self" + "".join(f".replace('{{{token}}}', '')" for token in TOKENS) + ".matches('^[^{}]*$')"
 
 
-class S3(ApiModel):
-    """LiveKit's S3Upload; keys come from a Secret or from the pod's workload identity."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                rule(
-                    " && ".join(f"!has(self.{name})" for name in INLINE_SECRETS),
-                    "s3.access_key, s3.secret and s3.session_token must not stand in a manifest: "
-                    + _KEYS_HINT,
-                ),
-                rule(
-                    "!has(self.endpoint) || (isURL(self.endpoint) && !self.endpoint.contains('@')"
-                    " && url(self.endpoint).getScheme() in ['http', 'https'])",
-                    "s3.endpoint must be an http:// or https:// URL without user and password:"
-                    " write for example https://minio.example.com:9000",
-                ),
-            ]
-        }
-    )
-
-    bucket: str = Field(min_length=1, max_length=255, description="Bucket; it must exist.")
-    region: str | None = Field(default=None, max_length=64, description="Region of the bucket.")
-    endpoint: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=1024,
-        description="URL of an S3-compatible server; absent: AWS.",
-    )
-    force_path_style: bool | None = Field(
-        default=None, description="Address the bucket in the path, as most S3-compatible servers want it."
-    )
-    credentials_secret_ref: SecretRef | None = Field(
-        default=None,
-        description="Secret with the keys access_key, secret and optionally session_token (or AWS_ACCESS_KEY_ID,"
-        " AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN). Absent: the workload identity of the pod's service account.",
-    )
-    access_key: SecretText = Field(
-        default=None, alias="access_key", description="Refused: " + _KEYS_HINT + "."
-    )
-    access_key_camel: SecretText = Field(
-        default=None, alias="accessKey", description="Refused, as access_key."
-    )
-    secret: SecretText = Field(default=None, description="Refused, as access_key.")
-    session_token: SecretText = Field(
-        default=None, alias="session_token", description="Refused, as access_key."
-    )
-    session_token_camel: SecretText = Field(
-        default=None, alias="sessionToken", description="Refused, as access_key."
-    )
-
-
-class VolumeClaim(ApiModel):
-    """A PersistentVolumeClaim of the resource's namespace; the file is written below its root."""
-
-    claim_name: str = Field(
-        min_length=1,
-        max_length=253,
-        description="Name of a PersistentVolumeClaim in the same namespace.",
-        json_schema_extra=dns_name("pvc.claimName"),
-    )
-
-
-class Storage(ApiModel):
-    """Where files go that name no destination of their own."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                rule(
-                    "has(self.s3) != has(self.pvc)",
-                    "storage needs exactly one destination: set either storage.s3 or storage.pvc",
-                )
-            ]
-        }
-    )
-
-    s3: S3 | None = Field(default=None, description="Upload to S3.")
-    pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
-
-
-class FileOutput(ApiModel):
+class FileOutput(Place):
     """LiveKit's EncodedFileOutput: one file, to one destination."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                rule(
-                    "!(has(self.s3) && has(self.pvc))",
-                    "each entry of fileOutputs takes at most one destination: set either s3 or pvc, or none"
-                    " for that of spec.storage or of the operator",
-                )
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [at_most_one("fileOutputs")]})
 
     file_type: Literal["MP4"] | None = Field(default=None, description="Container; absent: MP4.")
     filepath: str | None = Field(
@@ -162,8 +58,6 @@ class FileOutput(ApiModel):
             ]
         },
     )
-    s3: S3 | None = Field(default=None, description="Upload to S3.")
-    pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
 
 
 class LiveKit(ApiModel):

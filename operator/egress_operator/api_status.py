@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,10 @@ LIST_LIMIT = 50
 _Name = Annotated[str, Field(max_length=1024)]
 _Message = Annotated[str, Field(max_length=32768)]
 _Duration = Annotated[str, Field(max_length=32)]
+_Destination = Annotated[
+    dict[str, Any] | None,
+    Field(description="As in the spec.", json_schema_extra={"x-kubernetes-preserve-unknown-fields": True}),
+]
 
 
 class FileInfo(ApiModel):
@@ -87,34 +91,12 @@ class EncodingInfo(ApiModel):
     key_frame_interval: float | None = Field(default=None, description="Seconds.")
 
 
-class SecretInfo(ApiModel):
-    """Name of a Secret of the resource's namespace."""
-
-    name: _Name
-
-
-class S3Info(ApiModel):
-    """As s3 of an output."""
-
-    bucket: _Name
-    region: _Name | None = None
-    endpoint: _Name | None = None
-    force_path_style: bool | None = None
-    credentials_secret_ref: SecretInfo | None = None
-
-
-class ClaimInfo(ApiModel):
-    """As pvc of an output."""
-
-    claim_name: _Name
-
-
 class StorageInfo(ApiModel):
     """Where the file of one output goes, and who said so."""
 
     origin: Literal["output", "spec.storage", "operator"]
-    s3: S3Info | None = None
-    pvc: ClaimInfo | None = None
+    s3: _Destination = None
+    pvc: _Destination = None
 
 
 class ResolvedInfo(ApiModel):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from egress_operator import names, podspec, podtemplate, storage
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
-from egress_operator.api_parts import Storage
+from egress_operator.destinations import destination
 from egress_operator.facts import encoding_of
 from egress_operator.model import Document, Recording
 from egress_operator.parts import prior
@@ -22,15 +22,12 @@ from egress_recorder.contract import (
     DESIRED_STATE_FILE,
     TOKEN_FILE,
     DesiredState,
-    Destination,
     FileOutputConfig,
     Limits,
     NameValues,
     ParticipantSource,
     RecorderConfig,
-    S3Destination,
     TrackCompositeSource,
-    VolumeDestination,
     resolve_filepath,
 )
 
@@ -60,7 +57,7 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
     resolved = facts["resolved"]
     places = storage.destinations(spec, facts)
     outputs = tuple(
-        FileOutputConfig(filepath=filepath, destination=_destination(places, place))
+        FileOutputConfig(filepath=filepath, destination=destination(places, place))
         for filepath, place in zip(resolved["filepaths"], places, strict=True)
     )
     return RecorderConfig(
@@ -89,21 +86,6 @@ def _source(spec: Spec) -> ParticipantSource | TrackCompositeSource:
     return TrackCompositeSource(
         audio_track_id=spec.audio_track_id or "", video_track_id=spec.video_track_id or ""
     )
-
-
-def _destination(places: Sequence[Storage], place: Storage) -> Destination:
-    if place.s3 is not None:
-        secret = place.s3.credentials_secret_ref
-        return S3Destination(
-            bucket=place.s3.bucket,
-            region=place.s3.region or "",
-            endpoint=place.s3.endpoint or "",
-            force_path_style=bool(place.s3.force_path_style),
-            credentials=str(podspec.credential_secrets(places).index(secret.name)) if secret else "",
-        )
-    assert place.pvc is not None
-    claim = place.pvc.claim_name
-    return VolumeDestination(volume=str(podspec.claims(places).index(claim)), claim_name=claim)
 
 
 def owner_reference(recording: Recording) -> Document:

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from egress_operator.api import Spec
-from egress_operator.api_parts import Storage
+from egress_operator.api_storage import Storage
 from egress_operator.names import Key
 from egress_recorder.contract import RecorderStatus
 

@@ -7,7 +7,8 @@ from typing import Final
 
 from egress_operator import resources
 from egress_operator.api import Spec
-from egress_operator.api_parts import Storage
+from egress_operator.api_storage import Place
+from egress_operator.destinations import claims, credential_secrets
 from egress_operator.model import Document
 from egress_operator.settings import Settings
 from egress_recorder.contract import CONTROL_PORT
@@ -42,23 +43,8 @@ _FIXED: Final = ("nodeSelector", "affinity", "tolerations", "topologySpreadConst
 """Fields of a template that are the pod's own, as they are."""
 
 
-def credential_secrets(places: Sequence[Storage]) -> list[str]:
-    """Return the storage Secrets, each once; the index is the directory's name below the credentials root."""
-    named = [
-        place.s3.credentials_secret_ref.name
-        for place in places
-        if place.s3 and place.s3.credentials_secret_ref
-    ]
-    return list(dict.fromkeys(named))
-
-
-def claims(places: Sequence[Storage]) -> list[str]:
-    """Return the claims, each once; the index is the directory's name below the volumes root."""
-    return list(dict.fromkeys(place.pvc.claim_name for place in places if place.pvc))
-
-
 def pod_spec(
-    spec: Spec, settings: Settings, *, template: Document, secret: str, places: Sequence[Storage]
+    spec: Spec, settings: Settings, *, template: Document, secret: str, places: Sequence[Place]
 ) -> Document:
     """Return the pod's spec for one part.
 
@@ -128,7 +114,7 @@ def _probe(path: str, *, period: int, failures: int) -> Document:
     }
 
 
-def _volumes(places: Sequence[Storage], secret: str) -> tuple[list[Document], list[Document]]:
+def _volumes(places: Sequence[Place], secret: str) -> tuple[list[Document], list[Document]]:
     # Mode 0440 and fsGroup: root owns the files, the recorder's group reads them.
     volumes: list[Document] = [
         {"name": "recording", "secret": {"secretName": secret, "defaultMode": 0o440}},

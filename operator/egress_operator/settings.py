@@ -32,7 +32,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from egress_operator import settings_json
-from egress_operator.api_parts import Storage
+from egress_operator.api_storage import Storage
 from egress_operator.api_template import Resources, Template
 from egress_operator.errors import SettingsError
 

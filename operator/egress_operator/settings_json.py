@@ -13,9 +13,10 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from egress_operator.api_parts import INLINE_SECRETS, Storage
+from egress_operator.api_storage import INLINE_SECRETS, KINDS, Storage
 from egress_operator.api_template import Resources, Template
 from egress_operator.api_volumes import OWN_ENVIRONMENT, OWN_PATHS, OWN_VOLUME_PREFIXES, OWN_VOLUMES
+from egress_operator.destinations import secret_names
 from egress_operator.errors import SettingsError
 from egress_operator.names import GROUP
 from egress_operator.schema import ApiModel
@@ -37,19 +38,16 @@ def storage(environment: Mapping[str, str]) -> Storage | None:
     document = _document(environment, STORAGE)
     if document is None:
         return None
-    inline = [name for name in INLINE_SECRETS if name in (document.get("s3") or {})]
-    if inline:
-        raise SettingsError(
-            f"{STORAGE}: s3.{inline[0]} must not stand there: name a Secret in s3.credentialsSecretRef.name,"
-            " which each namespace that records must have"
-        )
+    for path, way_out in _inline(document):
+        raise SettingsError(f"{STORAGE}: {path} must not stand there: {way_out}")
     made = _parse(Storage, STORAGE, document)
-    if (made.s3 is None) == (made.pvc is None):
-        raise SettingsError(f"{STORAGE} needs exactly one destination: set either s3 or pvc")
-    if made.s3 is not None and made.s3.endpoint is not None and not _ENDPOINT.fullmatch(made.s3.endpoint):
-        raise SettingsError(
-            f"{STORAGE}: s3.endpoint must be an http:// or https:// URL without user and password"
-        )
+    if len(made.destinations) != 1:
+        raise SettingsError(f"{STORAGE} needs exactly one destination: set one of {', '.join(KINDS)}")
+    for path, url in _urls(made):
+        if not _ENDPOINT.fullmatch(url):
+            raise SettingsError(
+                f"{STORAGE}: {path} must be an http:// or https:// URL without user and password"
+            )
     for key, name in _names(made):
         if not _NAME.fullmatch(name):
             raise SettingsError(f"{STORAGE}: {key} must be the name of an object")
@@ -118,9 +116,32 @@ def _unknown(given: object, kept: object, path: str = "") -> Iterator[str]:
             yield from _unknown(one, other, f"{path}{index}.")
 
 
+def _inline(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield LiveKit's inline secrets that stand in a destination, and where they belong."""
+    for kind in KINDS:
+        given = document.get(kind)
+        if not isinstance(given, Mapping):
+            continue
+        for name in INLINE_SECRETS.get(kind, ()):
+            if name in given:
+                reference = f"{kind}.credentialsSecretRef.name, which each namespace that records must have"
+                yield f"{kind}.{name}", f"name a Secret in {reference}"
+        proxy = given.get("proxy")
+        if isinstance(proxy, Mapping) and "password" in proxy:
+            yield f"{kind}.proxy.password", "name a Secret in proxy.passwordSecretRef"
+
+
+def _urls(made: Storage) -> Iterator[tuple[str, str]]:
+    for kind, place in made.destinations.items():
+        for name in ("endpoint", "url"):
+            if (url := getattr(place, name, None)) is not None:
+                yield f"{kind}.{name}", url
+        if (proxy := getattr(place, "proxy", None)) is not None:
+            yield f"{kind}.proxy.url", proxy.url
+
+
 def _names(made: Storage) -> Iterator[tuple[str, str]]:
-    if made.s3 is not None and made.s3.credentials_secret_ref is not None:
-        yield "s3.credentialsSecretRef.name", made.s3.credentials_secret_ref.name
+    yield from ((f"{path}.name", name) for path, name in secret_names(made))
     if made.pvc is not None:
         yield "pvc.claimName", made.pvc.claim_name
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from egress_operator.api import Spec
-from egress_operator.api_parts import Storage
+from egress_operator.api_storage import KINDS, Storage
+from egress_operator.destinations import secret_names
 from egress_operator.model import Document, Reason
 
 OF_OUTPUT: Final = "output"
@@ -24,7 +25,8 @@ def usable_default(default: Storage | None, allowed: frozenset[str], namespace: 
         return Reason(
             "NoStorage",
             "an output names no destination and neither does spec.storage, and the operator has no default storage:"
-            " create the resource anew with s3 or pvc in spec.storage or in each output, or give the operator one",
+            f" create the resource anew with one of {', '.join(KINDS)} in spec.storage or in each output, or give the"
+            " operator one",
         )
     if not allowed & {"*", namespace}:
         return Reason(
@@ -37,21 +39,21 @@ def usable_default(default: Storage | None, allowed: frozenset[str], namespace: 
 
 def needs_default(spec: Spec) -> bool:
     """Return True when an output depends on the operator's default storage."""
-    return spec.storage is None and any(not (output.s3 or output.pvc) for output in spec.file_outputs)
+    return spec.storage is None and any(not output.destinations for output in spec.file_outputs)
 
 
 def resolve(spec: Spec, default: Storage | None) -> list[Document]:
     """Return the destination of each output for `status.resolved.storage`. Raises ValueError when one has none."""
     resolved = []
     for index, output in enumerate(spec.file_outputs):
-        if output.s3 or output.pvc:
-            place, origin = Storage(s3=output.s3, pvc=output.pvc), OF_OUTPUT
+        if output.destinations:
+            place, origin = Storage.model_validate(output.destinations), OF_OUTPUT
         elif spec.storage is not None:
             place, origin = spec.storage, OF_SPEC
         elif default is not None:
             place, origin = default, OF_OPERATOR
         else:
-            raise ValueError(f"spec.fileOutputs[{index}] has no destination: set s3 or pvc")
+            raise ValueError(f"spec.fileOutputs[{index}] has no destination: set one of {', '.join(KINDS)}")
         resolved.append({"origin": origin, **place.model_dump(mode="json", by_alias=True, exclude_none=True)})
     return resolved
 
@@ -67,10 +69,11 @@ def explain_missing(reason: Reason, resolved: Sequence[Mapping[str, Any]]) -> Re
     for entry in resolved:
         if entry.get("origin") != OF_OPERATOR:
             continue
-        secret = ((entry.get("s3") or {}).get("credentialsSecretRef") or {}).get("name")
-        claim = (entry.get("pvc") or {}).get("claimName")
-        if reason.reason == "MissingSecret" and secret and f'"{secret}"' in reason.message:
-            return Reason(reason.reason, f"{reason.message} ({_WHY.format(f'Secret {secret}')})")
+        place = Storage.model_validate(entry)
+        for _, secret in secret_names(place):
+            if reason.reason == "MissingSecret" and f'"{secret}"' in reason.message:
+                return Reason(reason.reason, f"{reason.message} ({_WHY.format(f'Secret {secret}')})")
+        claim = place.pvc and place.pvc.claim_name
         if reason.reason == "MissingVolumeClaim" and claim and f'"{claim}"' in reason.message:
             return Reason(reason.reason, f"{reason.message} ({_WHY.format(f'claim {claim}')})")
     return reason

@@ -21,6 +21,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from egress_recorder import versions
+from egress_recorder.destinations import Destination, Proxy, S3Destination, VolumeDestination
 from egress_recorder.vocabulary import (
     LONGEST_KEY_FRAME_INTERVAL,
     OPUS_FREQUENCY,
@@ -38,9 +39,9 @@ from egress_recorder.vocabulary import (
     Track,
     TrackCompositeSource,
     VideoCodec,
-    camel_case,
     wire_form,
 )
+from egress_recorder.wire import WireModel as _Model
 
 __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
     "LONGEST_KEY_FRAME_INTERVAL",
@@ -48,6 +49,10 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "AudioCodec",
     "AudioFrequency",
     "Degradation",
+    "Destination",
+    "Proxy",
+    "S3Destination",
+    "VolumeDestination",
     "EndReason",
     "Encoding",
     "ErrorCode",
@@ -80,26 +85,6 @@ TERMINATION_MESSAGE_LIMIT = 4096
 
 class ContractError(ValueError):
     """A document of the other side cannot be understood; the message names the field and the way out."""
-
-
-class _Model(BaseModel):
-    """Frozen, camelCase on the wire, tolerant to fields of a newer version."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        populate_by_name=True,
-        alias_generator=camel_case,
-        ser_json_timedelta="float",
-    )
-
-    def to_json(self) -> str:
-        """Return one line of JSON, camelCase keys, empty fields left out."""
-        return self.model_dump_json(by_alias=True, exclude_none=True)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON values, camelCase keys, empty fields left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 # ---- facts of a recording, used on both ways ------------------------------------------------------------------
@@ -145,32 +130,6 @@ PRESETS: Mapping[str, Encoding] = {
 }
 """LiveKit's EncodingOptionsPreset (livekit_egress.proto); `H264_720P_30` is also the implicit default."""
 DEFAULT_PRESET = "H264_720P_30"
-
-
-class S3Destination(_Model):
-    """LiveKit's S3Upload without its secret fields: these are files in `credentials`."""
-
-    kind: Literal["s3"] = "s3"
-    bucket: str
-    region: str = ""
-    endpoint: str = ""
-    force_path_style: bool = False
-    credentials: str = Field(
-        default="",
-        description="name of a directory below the credentials root whose files are LiveKit's field names "
-        "(access_key, secret, session_token) or AWS_*; empty: the SDK's default chain (workload identity)",
-    )
-
-
-class VolumeDestination(_Model):
-    """A mounted volume (PersistentVolumeClaim)."""
-
-    kind: Literal["pvc"] = "pvc"
-    volume: str = Field(description="name of a directory below the volumes root where the claim is mounted")
-    claim_name: str = Field(default="", description="only for messages and locations")
-
-
-Destination = Annotated[S3Destination | VolumeDestination, Field(discriminator="kind")]
 
 
 class FileOutputConfig(_Model):

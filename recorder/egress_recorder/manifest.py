@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from egress_recorder.contract import ContractError, Manifest, Part
 from egress_recorder.errors import AuthorizationError, RecorderError
-from egress_recorder.storage import Storage
+from egress_recorder.storage import ObjectStore
 from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ INTERVAL = 30.0
 class ManifestPlace:
     """One destination of the manifest; outputs that share storage and directory share the place."""
 
-    storage: Storage
+    storage: ObjectStore
     key: str
     name: str
     """For logs: `fileOutputs[0]`."""

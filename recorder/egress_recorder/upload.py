@@ -16,7 +16,15 @@ from typing import TypeVar
 
 from egress_recorder.contract import unique_filename
 from egress_recorder.errors import AuthorizationError, MediaError, RecorderError, UnreachableError
-from egress_recorder.storage import FileSlice, ObjectExistsError, PartRecord, Storage, Upload, UploadLostError
+from egress_recorder.storage import (
+    FileSlice,
+    ObjectExistsError,
+    PartRecord,
+    Storage,
+    Upload,
+    UploadLostError,
+    WholeStorage,
+)
 from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -67,7 +75,9 @@ class Uploaded:
 class Uploader:
     """Uploads files to one storage; blocking calls run in threads named after `name`."""
 
-    def __init__(self, storage: Storage, *, name: str, egress_id: str, policy: RetryPolicy) -> None:
+    def __init__(
+        self, storage: Storage | WholeStorage, *, name: str, egress_id: str, policy: RetryPolicy
+    ) -> None:
         self._storage = storage
         self._name = name
         self._egress_id = egress_id
@@ -109,12 +119,29 @@ class Uploader:
         on_fault: Callable[[RecorderError], None],
     ) -> int:
         size = await self._retry(lambda: path.stat().st_size, on_fault)
-        part_size = _part_size(size, self._storage.min_part_size)
         await self._refuse_taken(key, on_fault)
+        storage = self._storage
+        if isinstance(storage, WholeStorage):
+            await self._retry(lambda: _send_whole(storage, key, path, size), on_fault)
+            on_sent(size)
+            return size
+        await self._send_in_parts(storage, key, path, size, on_sent, on_fault)
+        return size
+
+    async def _send_in_parts(
+        self,
+        storage: Storage,
+        key: str,
+        path: Path,
+        size: int,
+        on_sent: Callable[[int], None],
+        on_fault: Callable[[RecorderError], None],
+    ) -> None:
+        part_size = _part_size(size, storage.min_part_size)
         lost = 0
         while True:
             upload = await self._retry(
-                lambda: self._storage.begin(key, CONTENT_TYPE, part_size=part_size), on_fault
+                lambda: storage.begin(key, CONTENT_TYPE, part_size=part_size), on_fault
             )
             sent = 0
 
@@ -124,8 +151,8 @@ class Uploader:
                 on_sent(length)
 
             try:
-                parts = await self._send_parts(upload, path, size, count, on_fault)
-                await self._retry(lambda: self._storage.complete(upload, parts), on_fault)  # noqa: B023 - awaited at once
+                parts = await self._send_parts(storage, upload, path, size, count, on_fault)
+                await self._retry(lambda: storage.complete(upload, parts), on_fault)  # noqa: B023 - awaited at once
             except UploadLostError:
                 on_sent(-sent)
                 lost += 1
@@ -134,9 +161,9 @@ class Uploader:
                 continue
             except BaseException:
                 on_sent(-sent)
-                await self._abandon(upload)
+                await self._abandon(storage, upload)
                 raise
-            return size
+            return
 
     async def _refuse_taken(self, key: str, on_fault: Callable[[RecorderError], None]) -> None:
         """Look before sending a large file; complete() decides, this only saves the work."""
@@ -149,6 +176,7 @@ class Uploader:
 
     async def _send_parts(
         self,
+        storage: Storage,
         upload: Upload,
         path: Path,
         size: int,
@@ -161,7 +189,7 @@ class Uploader:
 
             def send(number: int = number, offset: int = offset, length: int = length) -> PartRecord:
                 with FileSlice(path, offset, length) as data:
-                    return self._storage.put_part(upload, number, data)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
+                    return storage.put_part(upload, number, data)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
 
             parts.append(await self._retry(send, on_fault))
             on_sent(length)
@@ -198,13 +226,18 @@ class Uploader:
             await asyncio.sleep(pause)
         raise AssertionError("pauses never end")
 
-    async def _abandon(self, upload: Upload) -> None:
+    async def _abandon(self, storage: Storage, upload: Upload) -> None:
         try:
-            await in_thread(f"upload-{self._name}", lambda: self._storage.abort(upload))
+            await in_thread(f"upload-{self._name}", lambda: storage.abort(upload))
         except RecorderError as error:
             logger.warning(
                 "parts of a failed upload were left", extra={"output": self._name, "error": str(error)}
             )
+
+
+def _send_whole(storage: WholeStorage, key: str, path: Path, size: int) -> None:
+    with FileSlice(path, 0, size) as data:
+        storage.put_whole(key, data, content_type=CONTENT_TYPE)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
 
 
 def _part_size(size: int, least: int) -> int:

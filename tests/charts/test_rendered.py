@@ -117,6 +117,22 @@ def test_no_rendering_contains_a_secret() -> None:
     ("storage", "expected"),
     [
         ({"s3": {"bucket": "b", "forcePathStyle": True}}, {"s3": {"bucket": "b", "forcePathStyle": True}}),
+        (
+            {
+                "s3": {
+                    "bucket": "b",
+                    "assumeRoleArn": "arn:aws:iam::1:role/r",
+                    "proxy": {"url": "http://proxy:3128"},
+                }
+            },
+            {
+                "s3": {
+                    "bucket": "b",
+                    "assumeRoleArn": "arn:aws:iam::1:role/r",
+                    "proxy": {"url": "http://proxy:3128"},
+                }
+            },
+        ),
         ({"pvc": {"claimName": "recordings"}}, {"pvc": {"claimName": "recordings"}}),
     ],
 )

@@ -15,22 +15,26 @@ from egress_recorder.contract import Destination
 from egress_recorder.storage.base import (
     FileSlice,
     ObjectExistsError,
+    ObjectStore,
     PartRecord,
     Storage,
     StorageContext,
     Upload,
     UploadLostError,
+    WholeStorage,
 )
 
 __all__ = [
     "REGISTRY",
     "FileSlice",
     "ObjectExistsError",
+    "ObjectStore",
     "PartRecord",
     "Storage",
     "StorageContext",
     "Upload",
     "UploadLostError",
+    "WholeStorage",
     "open_storage",
 ]
 
@@ -41,13 +45,14 @@ REGISTRY: Mapping[str, str] = {
 """Destination kind → `module:class`; the class is called with the destination and a `StorageContext`."""
 
 
-def open_storage(destination: Destination, context: StorageContext) -> Storage:
+def open_storage(destination: Destination, context: StorageContext) -> Storage | WholeStorage:
     """Return the storage of a destination without talking to it: faults of the place appear at the first call.
 
     Raises ConfigurationError where the destination's own values cannot be right.
     """
     module, _, name = REGISTRY[destination.kind].partition(":")
     factory = cast(
-        "Callable[[Destination, StorageContext], Storage]", getattr(importlib.import_module(module), name)
+        "Callable[[Destination, StorageContext], Storage | WholeStorage]",
+        getattr(importlib.import_module(module), name),
     )
     return factory(destination, context)

@@ -1,4 +1,4 @@
-"""Owns what every storage promises: the `Storage` protocol, its values and its errors.
+"""Owns what every storage promises: the protocols `Storage` and `WholeStorage`, their values and errors.
 
 All calls block and are made in named threads. A storage raises only `RecorderError`s: AuthorizationError for
 refused credentials, ConfigurationError for what the user must change, UnreachableError for what may pass, and the
@@ -53,15 +53,8 @@ class PartRecord:
     etag: str
 
 
-@runtime_checkable
-class Storage(Protocol):
-    """A place for objects. Keys are relative paths with `/`; an object appears whole or not at all.
-
-    Part n of an upload holds the bytes from `(n - 1) * part_size` on; all parts but the last are `part_size` bytes.
-    A part may be put again before `complete` and replaces the former one.
-    """
-
-    min_part_size: int
+class ObjectStore(Protocol):
+    """What every storage can do. Keys are relative paths with `/`; an object appears whole or not at all."""
 
     def put(self, key: str, data: bytes, *, content_type: str, overwrite: bool = False) -> None:
         """Store a small object at once. Raises ObjectExistsError unless `overwrite`."""
@@ -71,6 +64,28 @@ class Storage(Protocol):
 
     def exists(self, key: str) -> bool:
         """Return whether an object of that name is there (a hint: only put and complete decide)."""
+
+    def location(self, key: str) -> str:
+        """Return where a person finds the object; for the status, holds no secret."""
+
+
+@runtime_checkable
+class WholeStorage(ObjectStore, Protocol):
+    """A place whose objects have no parts that could be replaced: a file is sent whole, after its end."""
+
+    def put_whole(self, key: str, data: BinaryIO, *, content_type: str) -> None:
+        """Store all of a seekable stream. Raises ObjectExistsError; called again after a fault it begins anew."""
+
+
+@runtime_checkable
+class Storage(ObjectStore, Protocol):
+    """A place for objects that are uploaded in parts.
+
+    Part n of an upload holds the bytes from `(n - 1) * part_size` on; all parts but the last are `part_size` bytes.
+    A part may be put again before `complete` and replaces the former one.
+    """
+
+    min_part_size: int
 
     def begin(self, key: str, content_type: str, *, part_size: int) -> Upload:
         """Begin an upload; nothing is visible under the key until `complete`."""
@@ -89,9 +104,6 @@ class Storage(Protocol):
 
     def abort(self, upload: Upload) -> None:
         """Forget the upload and its parts; no error when it is gone already."""
-
-    def location(self, key: str) -> str:
-        """Return where a person finds the object; for the status, holds no secret."""
 
 
 class FileSlice(io.RawIOBase):

@@ -8,7 +8,7 @@ a nonce in the object's metadata.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -63,7 +63,7 @@ class S3Storage:
                 Key=key,
                 Body=data,
                 ContentType=content_type,
-                Metadata={_NONCE: nonce},
+                **self._properties(nonce),
                 **condition,
             )
 
@@ -98,7 +98,7 @@ class S3Storage:
                 Bucket=self._bucket,
                 Key=checked_key(key, self._filepath),
                 ContentType=content_type,
-                Metadata={_NONCE: nonce},
+                **self._properties(nonce),
             )
         return Upload(key=key, id=f"{nonce}:{answer['UploadId']}", part_size=part_size)
 
@@ -160,6 +160,20 @@ class S3Storage:
     def location(self, key: str) -> str:
         """Return the object's URL, without a signature."""
         return object_url(self._destination, self._endpoint, key)
+
+    def _properties(self, nonce: str) -> dict[str, Any]:
+        """Return what every object of this destination gets."""
+        wanted = self._destination
+        given: Mapping[str, Any] = {
+            "Tagging": wanted.tagging,
+            "ServerSideEncryption": wanted.server_side_encryption,
+            "SSEKMSKeyId": wanted.sse_kms_key_id,
+        }
+        return {
+            "Metadata": {**wanted.metadata, _NONCE: nonce},
+            "ContentDisposition": wanted.content_disposition or "inline",
+            **{name: value for name, value in given.items() if value},
+        }
 
     def _once(self, key: str, nonce: str, action: Callable[[S3Client, dict[str, Any]], None]) -> None:
         """Make the object appear, never over a foreign one; our own from a lost answer is a success."""

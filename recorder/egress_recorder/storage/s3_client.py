@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from egress_recorder.contract import S3Destination
-from egress_recorder.errors import AuthorizationError, ConfigurationError
-from egress_recorder.redact import remember
+from egress_recorder.errors import AuthorizationError
 from egress_recorder.storage.s3_errors import client_fault, library_fault
 from egress_recorder.storage.s3_names import DEFAULT_REGION, path_style
+from egress_recorder.storage.s3_roles import assumed, proxy_urls
+from egress_recorder.storage.secretfiles import SecretFiles
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -52,8 +53,10 @@ class S3Connection:
         self._destination = destination
         self._endpoint = endpoint
         self._where = where
-        self._directory = self._credentials_directory(credentials_root)
-        self._cached: tuple[Credentials, S3Client] | None = None
+        self._root = credentials_root
+        name = destination.credentials
+        self._files = SecretFiles(credentials_root, name, where=where) if name else None
+        self._cached: tuple[object, S3Client] | None = None
 
     @contextmanager
     def faults(self, key: str = "") -> Iterator[S3Client]:
@@ -67,16 +70,18 @@ class S3Connection:
 
     def _current(self) -> S3Client:
         credentials = self._read_credentials()
-        if self._cached is None or self._cached[0] != credentials:
-            self._cached = (credentials, self._new_client(credentials))
+        proxies = proxy_urls(self._destination, self._root, where=self._where)
+        if self._cached is None or self._cached[0] != (credentials, proxies):
+            self._cached = ((credentials, proxies), self._new_client(credentials, proxies))
         return self._cached[1]
 
-    def _new_client(self, credentials: Credentials) -> S3Client:
+    def _new_client(self, credentials: Credentials, proxies: dict[str, str] | None) -> S3Client:
         # AWS gets SDK's default checksums; other servers often refuse the trailing checksum that they bring.
         checksums: Any = "when_required" if self._endpoint else "when_supported"
         config = Config(
             connect_timeout=5,
             read_timeout=60,
+            proxies=proxies,
             retries={"mode": "standard", "total_max_attempts": 3},
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,
@@ -84,8 +89,12 @@ class S3Connection:
         )
         access_key, secret, session_token = credentials or (None, None, None)
         with _making:
+            session = _shared_session()
+            if self._destination.assume_role_arn:
+                session = assumed(session, self._destination, credentials, proxies=proxies)
+                access_key = secret = session_token = None
             # Any: botocore's stubs know no S3; boto3's do.
-            client: Any = _shared_session().create_client(
+            client: Any = session.create_client(
                 "s3",
                 region_name=self._destination.region or (DEFAULT_REGION if self._endpoint else None),
                 endpoint_url=self._endpoint or None,
@@ -96,24 +105,10 @@ class S3Connection:
             )
         return client  # type: ignore[no-any-return]
 
-    def _credentials_directory(self, root: Path | None) -> Path | None:
-        name = self._destination.credentials
-        if not name:
-            return None
-        if root is None or "/" in name or name in {".", ".."}:
-            raise ConfigurationError(
-                f"{self._where}: the credentials {name!r} are no directory below --credentials-root"
-            )
-        return root / name
-
     def _read_credentials(self) -> Credentials:
-        if self._directory is None:
+        if self._files is None:
             return None
-        values: dict[str, str] = {}
-        for field, names in _CREDENTIAL_FILES.items():
-            for name in names:
-                with suppress(FileNotFoundError):
-                    values.setdefault(field, self._read_file(self._directory / name))
+        values = self._files.values(_CREDENTIAL_FILES)
         for field in ("access_key", "secret"):
             if not values.get(field):
                 first, second = _CREDENTIAL_FILES[field]
@@ -121,16 +116,4 @@ class S3Connection:
                     f"{self._where}: the credentials Secret has no key {first!r} (or {second!r}): add it, or "
                     "leave credentialsSecretRef out to use the pod's workload identity"
                 )
-        for value in values.values():
-            remember(value)
         return values["access_key"], values["secret"], values.get("session_token", "")
-
-    def _read_file(self, path: Path) -> str:
-        try:
-            return path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            raise
-        except (OSError, UnicodeError) as error:
-            raise AuthorizationError(
-                f"{self._where}: {path.name} of the credentials Secret cannot be read ({type(error).__name__})"
-            ) from error

@@ -11,6 +11,7 @@ from botocore.exceptions import (
     NoRegionError,
     ParamValidationError,
     PartialCredentialsError,
+    ProxyConnectionError,
     SSLError,
     TokenRetrievalError,
 )
@@ -55,10 +56,20 @@ def client_fault(error: ClientError, *, where: str, bucket: str, key: str) -> Re
     known = _fault_by_code(code, where=where, bucket=bucket, key=key)
     if known is not None:
         return known
+    if error.operation_name in {"AssumeRole", "AssumeRoleWithWebIdentity"} and status < 500:
+        return AuthorizationError(
+            f"{where}.assumeRoleArn: the role cannot be assumed ({code or status}): its trust policy must allow "
+            "sts:AssumeRole to the recorder's credentials, with assumeRoleExternalId where it asks for one"
+        )
+    if status == 407:
+        return AuthorizationError(
+            f"{where}.proxy: the proxy refuses user and password: check username and passwordSecretRef"
+        )
     if status in {401, 403}:
         return AuthorizationError(
             f"{where}: the server does not let these credentials do {error.operation_name} in the bucket "
-            f"{bucket!r} ({code}): allow s3:PutObject and s3:AbortMultipartUpload"
+            f"{bucket!r} ({code}): allow s3:PutObject and s3:AbortMultipartUpload, with tagging "
+            "s3:PutObjectTagging too, with a KMS key kms:GenerateDataKey and kms:Decrypt"
         )
     if code in _BUSY or status in {408, 409, 429} or status >= 500:
         return UnreachableError(f"{where}: the server cannot serve the request now ({code or status})")
@@ -92,6 +103,10 @@ def library_fault(error: BotoCoreError, *, where: str, endpoint: str) -> Recorde
         return AuthorizationError(
             f"{where}: no usable credentials ({type(error).__name__}): name a Secret in credentialsSecretRef or "
             "give the pod's service account a workload identity"
+        )
+    if isinstance(error, ProxyConnectionError):
+        return UnreachableError(
+            f"{where}.proxy: the proxy does not let the request through: check url and password"
         )
     if isinstance(error, SSLError):
         return ConfigurationError(

@@ -18,8 +18,7 @@ from egress_recorder.contract import (
 )
 from egress_recorder.errors import ConfigurationError, RecorderError
 from egress_recorder.manifest import ManifestPlace
-from egress_recorder.storage import StorageContext, open_storage
-from egress_recorder.storage.base import Storage
+from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import RetryPolicy, Uploaded, Uploader
 
@@ -33,7 +32,7 @@ class Output:
 
     index: int
     filepath: str
-    storage: Storage
+    storage: Storage | WholeStorage
     uploader: Uploader
 
 

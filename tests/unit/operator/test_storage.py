@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from egress_operator import facts, jobs, storage
-from egress_operator.api_parts import Storage
+from egress_operator.api_storage import Storage
 from egress_operator.model import CreateJob, Plan, Reason
 from egress_operator.plan import plan
 from egress_operator.settings import Settings

@@ -1,0 +1,66 @@
+"""Owns the destinations of the contract: where a recorder puts objects, without any secret.
+
+Secrets are files: a destination only names a directory below the recorder's credentials root. Field names are those
+of LiveKit's upload messages (livekit_egress.proto) where LiveKit has them. `contract.py` gives these names to both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from egress_recorder.wire import WireModel
+
+_SECOND: dict[str, Any] = {"since": 2}
+"""New in contract version 2 (`versions.py`): an older recorder would ignore the field and must refuse instead."""
+
+_CREDENTIALS = "name of a directory below the credentials root"
+
+
+class Proxy(WireModel):
+    """LiveKit's ProxyConfig; the password is the file `password_key` of the directory `credentials`."""
+
+    url: str
+    username: str = ""
+    credentials: str = Field(default="", description=_CREDENTIALS)
+    password_key: str = "password"  # noqa: S105 - a file name
+
+
+class S3Destination(WireModel):
+    """LiveKit's S3Upload without its secret fields: these are files in `credentials`."""
+
+    kind: Literal["s3"] = "s3"
+    bucket: str
+    region: str = ""
+    endpoint: str = ""
+    force_path_style: bool = False
+    credentials: str = Field(
+        default="",
+        description=_CREDENTIALS + " whose files are LiveKit's field names "
+        "(access_key, secret, session_token) or AWS_*; empty: the SDK's default chain (workload identity)",
+    )
+    assume_role_arn: str = Field(default="", json_schema_extra=_SECOND)
+    assume_role_external_id: str = Field(default="", json_schema_extra=_SECOND)
+    metadata: Mapping[str, str] = Field(default={}, json_schema_extra=_SECOND)
+    tagging: str = Field(default="", description="key=value&…, URL-encoded", json_schema_extra=_SECOND)
+    content_disposition: str = Field(
+        default="", description="empty: inline, as LiveKit's", json_schema_extra=_SECOND
+    )
+    server_side_encryption: str = Field(
+        default="", description="AES256, aws:kms or aws:kms:dsse", json_schema_extra=_SECOND
+    )
+    sse_kms_key_id: str = Field(default="", json_schema_extra=_SECOND)
+    proxy: Proxy | None = Field(default=None, json_schema_extra=_SECOND)
+
+
+class VolumeDestination(WireModel):
+    """A mounted volume (PersistentVolumeClaim)."""
+
+    kind: Literal["pvc"] = "pvc"
+    volume: str = Field(description="name of a directory below the volumes root where the claim is mounted")
+    claim_name: str = Field(default="", description="only for messages and locations")
+
+
+Destination = Annotated[S3Destination | VolumeDestination, Field(discriminator="kind")]
