@@ -181,7 +181,7 @@ class Encoding:
     key_frame_interval: Annotated[float, Gt(0), Le(LONGEST_KEY_FRAME_INTERVAL)] = field(
         default=2.0, metadata={"since": 2}
     )
-    """Seconds from one key frame to the next, rounded to frames."""
+    """Seconds from one key frame to the next: each comes with the first frame that is due."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

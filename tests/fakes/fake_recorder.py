@@ -3,7 +3,8 @@
 
 What it does is written into the recording's identity as `key=value` pairs separated by `,`:
 join=S in the room after S seconds, media=S first media after S more, after=S ends by itself S later, end=KIND of
-`complete|limit|failed|aborted|crash|silent|unreachable`, parts=N only the first N parts end so; later ones record on.
+`complete|limit|failed|aborted|crash|silent|unreachable`, parts=N only the first N parts end so; later ones record on;
+degraded=S its encoder saves in the first S seconds of media.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from egress_recorder.contract import (
+    Degradation,
     DesiredState,
     EndReason,
     ExitCode,
@@ -67,13 +69,19 @@ class FakeRecorder:
 
     def snapshot(self, **changes: Any) -> RecorderResult:
         duration = (datetime.now(UTC) - self.part_started).total_seconds() if self.part_started else 0.0
+        degraded = min(duration, float(self.script.get("degraded", "0")))
+        saves = bool(self.part_started) and self.status["recording"] and duration <= degraded
         fields: dict[str, Any] = {
+            "degraded": Degradation.PICTURES if saves else "",
             "egress_id": self.config.egress_id,
             "room_id": self.config.room_id,
             "started_at": self.started,
             "desired_generation": self.wish.generation,
             "progress": Progress(
-                duration=duration, bytes_written=int(duration * 400_000), frames=int(duration * 30)
+                duration=duration,
+                bytes_written=int(duration * 400_000),
+                frames=int(duration * 30),
+                degraded=degraded,
             ),
             "parts": (*self.config.prior.parts, *self.parts(duration)),
             **self.status,

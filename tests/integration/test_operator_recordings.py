@@ -75,6 +75,27 @@ def test_a_recording_waits_for_its_room_without_a_pod_and_runs_to_its_end(scene:
     ]
 
 
+def test_a_recorder_whose_encoder_saves_makes_the_recording_degraded_and_nothing_else(
+    scene: OperatorScene,
+) -> None:
+    scene.open_room()
+    recording = scene.apply(identity="media=0.3,degraded=3,after=6")
+    recording.until(lambda _: recording.condition("Degraded").get("status") == "True", "Degraded")
+    assert recording.condition("Degraded")["reason"] == "EncoderBehind"
+    assert "every second picture is a repetition" in recording.condition("Degraded")["message"]
+    for name in ("Ready", "Recording"):
+        assert recording.condition(name)["status"] == "True"
+
+    recording.until(lambda _: recording.condition("Degraded").get("status") == "False", "recovery")
+    assert recording.status()["phase"] == "Active"
+    status = recording.until_phase("Complete")
+
+    assert status["progress"]["degraded"] == "3s"
+    assert recording.condition("Degraded")["reason"] == "EncoderWasBehind"
+    assert "3s of media" in recording.condition("Degraded")["message"]
+    assert recording.condition("Ready")["status"] == "True"
+
+
 def test_a_track_composite_is_stopped_and_stays_stopped(scene: OperatorScene) -> None:
     scene.open_room()
     recording = scene.apply(kind=names.TRACK_COMPOSITE_KIND, audioTrackId="TR_audio")

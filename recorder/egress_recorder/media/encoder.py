@@ -84,7 +84,7 @@ class VideoEncoder:
         """Encode tick `index`; None is black. Indices must grow. `behind`: seconds by which the tick is late at `now`."""
         self._climb(self._rungs[self._ladder.observe(now, behind)])
         self.degraded += float(self._time_base) if self._rung.saves else 0.0
-        due = index - self._last_key >= self._spec.key_frame_ticks
+        due = self._spec.group(index) > self._spec.group(self._last_key)
         if self._rung.repeats and self._last is not None and not due:
             self._unseen = picture if picture is not self._picture else self._unseen
             return self._repeat(self._last, index)

@@ -6,6 +6,7 @@ Times named `at`, `captured` or `arrived` are seconds of CLOCK_MONOTONIC (`time.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -47,10 +48,14 @@ class MediaSpec:
     audio_frequency: int = SAMPLE_RATE
     """Hz in the file."""
 
+    def group(self, index: int) -> int:
+        """Return the number of the group of pictures of frame `index`; each begins with a key frame."""
+        return math.floor(index / (self.key_frame_interval * self.framerate) + 1e-9)
+
     @property
-    def key_frame_ticks(self) -> int:
-        """Frames from one key frame to the next."""
-        return max(1, round(self.key_frame_interval * self.framerate))
+    def longest_group(self) -> int:
+        """Frames of a group of pictures, at most."""
+        return max(1, math.ceil(self.key_frame_interval * self.framerate - 1e-9))
 
 
 @dataclass(frozen=True, slots=True)
