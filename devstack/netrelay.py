@@ -42,6 +42,8 @@ class Impairment:
     """Packets may overtake each other; else one that would waits for the one before."""
     rate: float = 0.0
     """bit/s; 0: unbounded."""
+    only_media: bool = False
+    """Only RTP is touched: the connection lives, and nothing comes of it."""
 
 
 class Link:
@@ -171,6 +173,8 @@ class _Relay(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         now = loop.time()
         how = self.conditions.of(leg, now)
+        if how is not None and how.only_media and not is_rtp(data):
+            how = Impairment()
         at = None if how is None else link.release(now, len(data), how)
         if at is None:
             return
