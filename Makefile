@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-operator bench-start bench-sizing crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-sync-load bench-operator bench-start bench-sizing crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -87,11 +87,17 @@ bench: bench-recorder bench-sync bench-start bench-operator bench-sizing  ## all
 bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
 	@$(RUN)/python benchmarks/bench_recorder.py
 
-bench-sync: $(VENV)/.synced  ## A/V offset and missing frames in the decoded file
+bench-sync: $(VENV)/.synced  ## A/V offset and missing frames in the decoded file, idle and on a bad network; what no statistics know
+	@$(RUN)/python benchmarks/bench_delays.py
 	@$(RUN)/python benchmarks/bench_sync.py
+	@$(RUN)/python benchmarks/bench_sync.py --impaired
 
-bench-start: $(VENV)/.synced  ## process start to first frame, stop to finished file
+bench-sync-load: $(VENV)/.synced  ## the same for 30 minutes with all CPUs busy with other work
+	@$(RUN)/python benchmarks/bench_sync.py --load --seconds 1800
+
+bench-start: $(VENV)/.synced  ## process start to first frame, stop to finished file; track seen to first frame
 	@$(RUN)/python benchmarks/bench_start.py
+	@$(RUN)/python benchmarks/bench_start.py --waiting
 
 bench-operator: $(VENV)/.synced  ## API calls and memory of the operator: 200 recordings, 1000 at 20/s, idle
 	@$(RUN)/python benchmarks/bench_operator.py

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import yaml
@@ -23,11 +23,13 @@ class LiveKitServer:
         departure_timeout: int = 20,
         auto_create: bool = True,
         relayed: bool = False,
+        codecs: Sequence[str] = (),
         progress: Callable[[str], None] = say,
     ) -> None:
         """Choose ports and keys; time-outs are seconds, their defaults livekit-server's.
 
         `relayed`: clients are told to send media through `devstack.netrelay`, which must run on `media_port`.
+        `codecs`: the only MIME types that rooms let through, for example `audio/PCMU`; empty: the server's defaults.
         """
         self.directory = directory
         self.media_port = free_port(udp=True)
@@ -41,6 +43,7 @@ class LiveKitServer:
             "auto_create": auto_create,
             "empty_timeout": empty_timeout,
             "departure_timeout": departure_timeout,
+            **({"enabled_codecs": [{"mime": mime} for mime in codecs]} if codecs else {}),
         }
         self._progress = progress
         self._process: ServerProcess | None = None

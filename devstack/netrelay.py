@@ -3,7 +3,7 @@
 The server is bound to 127.0.0.1 and names `ADDRESS` in its candidates, where one process listens on the same port and
 keeps one socket per client towards the server (`LiveKitServer(relayed=True)`; ICE-lite, or the server's own checks would
 find a way past the relay). Which leg a client is shows its first RTP packet: a publisher sends it, a recorder gets it;
-until then only what holds for both legs applies. `NetRelay` runs it as a child process.
+until then only what holds for `new` clients or for both legs applies. `NetRelay` runs it as a child process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ ADDRESS = "127.0.0.2"
 MAX_QUEUE = 0.5
 """Seconds of packets that a link of bounded rate keeps; more are dropped."""
 
-Leg = Literal["publisher", "recorder", "both"]
+Leg = Literal["publisher", "recorder", "new", "both"]
+"""`new`: clients whose leg is not known yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Impairment:
     """Packets may overtake each other; else one that would waits for the one before."""
     rate: float = 0.0
     """bit/s; 0: unbounded."""
+    only_media: bool = False
+    """Only RTP is touched: the connection lives, and nothing comes of it."""
 
 
 class Link:
@@ -89,7 +92,7 @@ class Conditions:
 
     def of(self, leg: Leg | None, now: float) -> Impairment | None:
         """Return what holds for a client of a leg (None: not known yet), None during an outage."""
-        legs: tuple[Leg, ...] = ("both",) if leg is None else (leg, "both")
+        legs: tuple[Leg, ...] = (leg or "new", "both")
         if any(self._out.get(name, 0.0) > now for name in legs):
             return None
         return next((self._of[name] for name in legs if name in self._of), Impairment())
@@ -170,6 +173,8 @@ class _Relay(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         now = loop.time()
         how = self.conditions.of(leg, now)
+        if how is not None and how.only_media and not is_rtp(data):
+            how = Impairment()
         at = None if how is None else link.release(now, len(data), how)
         if at is None:
             return

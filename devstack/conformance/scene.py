@@ -34,9 +34,13 @@ class Scene:
         self._keys: dict[int, str] = {}
         self._stack = contextlib.ExitStack()
 
-    def own_server(self, *, relayed: bool = False) -> NetRelay | None:
-        """Use a livekit-server of this case alone from now on (to be killed); `relayed`: behind the returned relay."""
-        server = LiveKitServer(self.directory / "livekit", relayed=relayed, progress=lambda _: None)
+    def own_server(self, *, relayed: bool = False, codecs: Sequence[str] = ()) -> NetRelay | None:
+        """Use a livekit-server of this case alone from now on (to be killed); `relayed`: behind the returned relay.
+
+        `codecs`: the only MIME types that its rooms let through.
+        """
+        directory = self.directory / "livekit"
+        server = LiveKitServer(directory, relayed=relayed, codecs=codecs, progress=lambda _: None)
         self._stack.callback(server.stop)
         server.start()
         self.server = server

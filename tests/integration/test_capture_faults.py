@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from livekit import api
 
 from devstack.livekit import LiveKitServer
 from devstack.mediacheck import MediaReport, check
-from devstack.netrelay import NetRelay
+from devstack.netrelay import Impairment, NetRelay
 from devstack.publisher import PublisherProcess
 from devstack.signalproxy import SignalProxy
 from egress_recorder import ipc
@@ -160,22 +161,32 @@ def test_media_that_is_lost_for_ten_seconds_comes_back_into_the_same_file(
     assert report.level(report.duration - 2, report.duration - 0.5) > 0.01
 
 
-def test_tracks_whose_media_cannot_arrive_are_named(
+def test_tracks_whose_media_does_not_arrive_are_named(
     relayed: tuple[LiveKitServer, NetRelay], tmp_path: Path
 ) -> None:
-    server, _ = relayed
+    server, relay = relayed
+    relay.impair("recorder", Impairment(loss=1.0, only_media=True))
     with (
-        publisher(server, "dead", "--no-audio", "--no-video") as alice,
+        publisher(server, "dead") as alice,
         CaptureProcess(server, "dead", ALICE, tmp_path / "media") as capture,
     ):
-        capture.wait(ipc.Joined)
-        alice.command("hold_video")
-        alice.command("publish_video")
-        ended = capture.ended(40)
+        ended = capture.ended(60)
     assert (ended.phase, ended.exit_code, ended.filename) == (Phase.INTERRUPTED, ExitCode.UNREACHABLE, "")
-    assert (
-        f"video track {alice.sid('video')} of alice (CAMERA, vp8) is published, but no media" in ended.error
+    assert re.match(
+        r"(audio|video) track TR_\w+ of alice \(\w+, (opus|red|vp8)\) is published, but no", ended.error
     )
+    assert alice.sid("video") in ended.error or alice.sid("audio") in ended.error
+
+
+def test_a_firewall_that_lets_only_the_signal_connection_through_is_suspected_first(
+    relayed: tuple[LiveKitServer, NetRelay], tmp_path: Path
+) -> None:
+    server, relay = relayed
+    relay.outage("new", 600)
+    with CaptureProcess(server, "dead", ALICE, tmp_path / "media") as capture:
+        ended = capture.ended(40)
+    assert (ended.phase, ended.exit_code) == (Phase.INTERRUPTED, ExitCode.UNREACHABLE)
+    assert "see first that UDP from here reaches LiveKit's media ports" in ended.error
 
 
 @pytest.mark.slow

@@ -15,8 +15,15 @@ MAX_CORRECTION = 1.0
 """Seconds; a starved receiver can be further off, but then a late picture is better than a frozen one."""
 
 
+FAR, FAR_RATE = 0.08, 1.0
+"""Seconds of error beyond which pictures follow at `FAR_RATE` seconds per second: out of sync is seen more than haste."""
+
+
 class Slew:
-    """A value that follows its target with at most `rate` per second; the first target is taken at once."""
+    """A value that follows its target with at most `rate` per second; the first target is taken at once.
+
+    From an error of more than `FAR` it follows with `FAR_RATE`.
+    """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -28,7 +35,8 @@ class Slew:
         if self._at is None:
             self._value = target
         else:
-            step = self._rate * max(0.0, at - self._at)
+            rate = self._rate if abs(target - self._value) <= FAR else max(self._rate, FAR_RATE)
+            step = rate * max(0.0, at - self._at)
             self._value += max(-step, min(step, target - self._value))
         self._at = at if self._at is None else max(at, self._at)
         return self._value

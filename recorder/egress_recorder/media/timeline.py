@@ -6,7 +6,7 @@ correction of their own moment is known, and are placed by it; encoded packets a
 counted per stream (`audioclock`). What nobody publishes is black and silence.
 
 A picture can only be shown at a tick, up to half of one away from its time, and since camera and grid have nearly the
-same rate that error would be the same through the whole file. So the axis itself is moved, by at most half a tick in
+same rate that error would be the same through the whole file. So the axis itself is moved, by at most a tick in
 all and slowly, until pictures are due at their ticks: sound follows by stretching, and the origin says what was done.
 """
 
@@ -37,6 +37,8 @@ STALE = 2.0
 AXIS_RATE, AXIS_RATE_YOUNG = 0.0005, 0.005
 """Seconds per second by which the axis is moved, the latter in the first `AXIS_YOUNG` seconds of the file."""
 AXIS_YOUNG = 10.0
+AXIS_MOST = 0.05
+"""Seconds by which the axis may be moved in all, and never more than a tick."""
 AXIS_DEADBAND = 0.002
 """Seconds of lateness of the pictures for which the axis is not moved."""
 MAX_BACKLOG = 5.0
@@ -62,7 +64,7 @@ class Timeline(Generic[P, C]):
 
     def __init__(self, fps: int, *, video: bool = True, audio: bool = True) -> None:
         self.origin: float | None = None
-        """Monotonic time of file time 0; None before the first media. Moves by at most half a tick in a file's life."""
+        """Monotonic time of file time 0; None before the first media. Moves by at most a tick in a file's life."""
         self.lane: VideoLane[P] = VideoLane(fps)
         self._fps, self._has_video, self._has_audio = fps, video, audio
         self._ring_limit = max(4, int(RING_SECONDS * 60))
@@ -74,7 +76,7 @@ class Timeline(Generic[P, C]):
         self._correction = 0.0
         self._last_placed = 0.0
         self._audio_ready = 0
-        self._half_tick = 0.5 / fps
+        self._most_moved = min(1 / fps, AXIS_MOST)
         self._moved = 0.0
         self._aligned_at: float | None = None
 
@@ -228,7 +230,7 @@ class Timeline(Generic[P, C]):
             return
         limit = elapsed * (AXIS_RATE_YOUNG if now - self.origin < AXIS_YOUNG else AXIS_RATE)
         wanted = self._moved + max(-limit, min(limit, late))
-        step = max(-self._half_tick, min(self._half_tick, wanted)) - self._moved
+        step = max(-self._most_moved, min(self._most_moved, wanted)) - self._moved
         self._moved += step
         self.origin += step
         self.lane.shift(-step)

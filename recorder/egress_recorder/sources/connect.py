@@ -36,8 +36,9 @@ async def connect(room: rtc.Room, url: str, token: str, *, timeout: float = CONN
     if not done:
         attempt.add_done_callback(lambda task: _disconnect_late(task, room))
         raise UnreachableError(
-            f"LiveKit at {_shown(url)} accepts connections but does not answer within {timeout:g} s: "
-            "see that livekit.url names a LiveKit server and that no proxy swallows WebSockets"
+            f"LiveKit at {_shown(url)} accepts connections, but does not answer within {timeout:g} s: see first that UDP "
+            "from here reaches LiveKit's media ports (joining waits for them), then that livekit.url names a LiveKit "
+            "server and that no proxy swallows WebSockets"
         )
     try:
         attempt.result()

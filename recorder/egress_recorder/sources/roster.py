@@ -111,7 +111,7 @@ class Roster:
         }
         had_tracks = bool(self._chosen)
         try:
-            self._chosen = self._selection.choose(view(*item) for item in listed.values())
+            self._chosen = self._selection.choose((view(*item) for item in listed.values()), self._clock())
             for item in self._chosen:
                 refuse_encrypted(item)
         except RecorderError as error:

@@ -12,6 +12,8 @@ from egress_recorder.vocabulary import ParticipantSource, TrackCompositeSource
 
 CAMERA_SOURCES = frozenset({"CAMERA", "MICROPHONE"})
 SCREEN_SOURCES = frozenset({"SCREEN_SHARE", "SCREEN_SHARE_AUDIO", "UNKNOWN"})
+OVERLAP = 2.0
+"""Seconds by which a replacement may be seen before the track that it replaces is gone."""
 STILL_SOURCES = frozenset({"SCREEN_SHARE"})
 """A shared screen that does not change sends few pictures or none: the last one stays."""
 
@@ -39,8 +41,8 @@ class Selection(Protocol):
     def identity(self) -> str:
         """The participant to be recorded; empty where tracks are."""
 
-    def choose(self, publications: Iterable[Publication]) -> list[Publication]:
-        """Return what is to be recorded now. Raises RequestDataError when the request does not fit."""
+    def choose(self, publications: Iterable[Publication], now: float) -> list[Publication]:
+        """Return what is to be recorded at `now` (monotonic seconds). Raises RequestDataError when the request does not fit."""
 
     def complete(self, chosen: Iterable[Publication]) -> bool:
         """True when all that was asked for by name is there."""
@@ -57,7 +59,7 @@ class ParticipantSelection:
         self.kinds: frozenset[Kind] = frozenset({"audio", "video"})
         self._sources = SCREEN_SOURCES if screen_share else CAMERA_SOURCES
 
-    def choose(self, publications: Iterable[Publication]) -> list[Publication]:
+    def choose(self, publications: Iterable[Publication], now: float) -> list[Publication]:  # noqa: ARG002 - interface
         """Return the participant's tracks of the wanted sources, of any number and kind."""
         return [
             item for item in publications if item.identity == self.identity and item.source in self._sources
@@ -76,8 +78,8 @@ class TrackSelection:
     """Up to two tracks by sid, wherever they are published.
 
     A publisher's full reconnect gives its tracks new sids: identity and source of a track that is gone are followed,
-    to what came with a new participant sid or was published afterwards (a second microphone that was there all the
-    time is not a successor).
+    to what came with a new participant sid or was published afterwards, or shortly before: a replacement may be told
+    before the end of what it replaces (a second microphone that was there all the time is not a successor).
     """
 
     def __init__(self, audio: str, video: str) -> None:
@@ -90,15 +92,15 @@ class TrackSelection:
         self.kinds: frozenset[Kind] = frozenset(wanted)
         self._wanted = wanted
         self._current: dict[Kind, Publication] = {}
-        self._seen: set[str] = set()
+        self._seen: dict[str, float] = {}
         self._bystanders: dict[Kind, frozenset[str]] = {}
 
-    def choose(self, publications: Iterable[Publication]) -> list[Publication]:
+    def choose(self, publications: Iterable[Publication], now: float) -> list[Publication]:
         """Return the tracks for the sids, or what took their place."""
         listed = {item.sid: item for item in publications}
-        chosen = [item for kind in self._wanted if (item := self._find(kind, listed)) is not None]
-        self._seen |= set(listed)
-        return chosen
+        for sid in listed:
+            self._seen.setdefault(sid, now)
+        return [item for kind in self._wanted if (item := self._find(kind, listed, now)) is not None]
 
     def complete(self, chosen: Iterable[Publication]) -> bool:
         """True when every requested track, or its successor, is there."""
@@ -110,7 +112,7 @@ class TrackSelection:
         absent = [sid for kind, sid in self._wanted.items() if kind not in there]
         return f"track {' and '.join(absent or self._wanted.values())}"
 
-    def _find(self, kind: Kind, listed: dict[str, Publication]) -> Publication | None:
+    def _find(self, kind: Kind, listed: dict[str, Publication], now: float) -> Publication | None:
         current = self._current.get(kind)
         sid = self._wanted[kind] if current is None else current.sid
         found = listed.get(sid)
@@ -118,8 +120,9 @@ class TrackSelection:
             self._check(kind, found)
             self._bystanders.pop(kind, None)
         elif current is not None:
-            # What was seen before the track went is not what replaces it, unless it has another participant sid.
-            bystanders = self._bystanders.setdefault(kind, frozenset(self._seen))
+            # What was there long before the track went is not what replaces it, unless it has another participant sid.
+            old = (sid for sid, since in self._seen.items() if now - since > OVERLAP)
+            bystanders = self._bystanders.setdefault(kind, frozenset(old))
             successors = [
                 item
                 for item in listed.values()

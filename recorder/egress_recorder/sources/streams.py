@@ -22,7 +22,7 @@ SMALLEST_PICTURE = 16
 """Pixels; smaller ones are the blank frames of an ending track."""
 CHUNK_MS = 50
 """Every SDK event passes every stream's filter in Python: 50 ms chunks cost half of what 10 ms chunks do."""
-STATS_SECONDS, STATS_SECONDS_YOUNG, STATS_YOUNG = 0.5, 0.1, 1.5
+STATS_SECONDS, STATS_SECONDS_YOUNG, STATS_YOUNG = 0.25, 0.1, 1.5
 """Seconds between two looks at the statistics, the middle one in the first seconds of media: buffers find their size then."""
 CLOSE_SECONDS = 1.0
 PLAUSIBLE_LAG = 1.0

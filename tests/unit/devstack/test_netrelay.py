@@ -84,6 +84,11 @@ def test_packets_pass_the_process_both_ways_until_the_leg_is_out() -> None:
         server.recv(2000)
         assert time.monotonic() - sent >= 0.2
 
+        relay.impair("publisher", Impairment(loss=1.0, only_media=True))
+        client.sendto(RTP, (ADDRESS, port))
+        client.sendto(STUN, (ADDRESS, port))
+        assert server.recv(2000) == STUN
+
         relay.outage("publisher", 30)
         client.sendto(RTP, (ADDRESS, port))
         server.settimeout(0.5)

@@ -31,7 +31,7 @@ def test_a_participant_gives_its_camera_and_microphones_or_everything_else(
     screen_share: bool, expected: list[Publication]
 ) -> None:
     selection = selection_for(ParticipantSource(identity="alice", screen_share=screen_share))
-    assert selection.choose(ROOM) == expected
+    assert selection.choose(ROOM, 0.0) == expected
     assert selection.kinds == {"audio", "video"}
     assert selection.complete([])
     assert selection.missing([]) == "participant alice"
@@ -39,7 +39,7 @@ def test_a_participant_gives_its_camera_and_microphones_or_everything_else(
 
 def test_tracks_are_found_wherever_they_are_published() -> None:
     selection = selection_for(TrackCompositeSource(audio_track_id="TR_mic", video_track_id="TR_bob"))
-    assert set(selection.choose(ROOM)) == {MICROPHONE, BOB}
+    assert set(selection.choose(ROOM, 0.0)) == {MICROPHONE, BOB}
     assert selection.complete([MICROPHONE, BOB])
     assert not selection.complete([MICROPHONE])
     assert selection.missing([MICROPHONE]) == "track TR_bob"
@@ -54,35 +54,43 @@ def test_tracks_are_found_wherever_they_are_published() -> None:
 )
 def test_a_track_of_the_wrong_kind_is_refused_with_the_way_out(audio: str, video: str, text: str) -> None:
     with pytest.raises(RequestDataError, match=text):
-        TrackSelection(audio, video).choose(ROOM)
+        TrackSelection(audio, video).choose(ROOM, 0.0)
 
 
 def test_new_sids_of_a_reconnected_publisher_are_followed() -> None:
     selection = TrackSelection("TR_mic", "TR_cam")
-    assert set(selection.choose(ROOM)) == {CAMERA, MICROPHONE}
+    assert set(selection.choose(ROOM, 0.0)) == {CAMERA, MICROPHONE}
     camera = Publication("TR_cam9", "video", "CAMERA", "alice", "PA_new")
     microphone = Publication("TR_mic9", "audio", "MICROPHONE", "alice", "PA_new")
     # The new ones are offered before the old ones go.
-    assert set(selection.choose([*ROOM, camera, microphone])) == {CAMERA, MICROPHONE}
-    assert set(selection.choose([camera, microphone, BOB])) == {camera, microphone}
-    assert selection.choose([BOB]) == []
+    assert set(selection.choose([*ROOM, camera, microphone], 10.0)) == {CAMERA, MICROPHONE}
+    assert set(selection.choose([camera, microphone, BOB], 20.0)) == {camera, microphone}
+    assert selection.choose([BOB], 21.0) == []
 
 
 def test_a_track_published_after_the_requested_one_ended_is_followed() -> None:
     selection = TrackSelection("TR_mic", "")
-    assert selection.choose(ROOM) == [MICROPHONE]
-    assert selection.choose([SECOND_MICROPHONE]) == []
+    assert selection.choose(ROOM, 0.0) == [MICROPHONE]
+    assert selection.choose([SECOND_MICROPHONE], 10.0) == []
     again = Publication("TR_mic3", "audio", "MICROPHONE", "alice")
-    assert selection.choose([SECOND_MICROPHONE, again]) == [again]
+    assert selection.choose([SECOND_MICROPHONE, again], 11.0) == [again]
+
+
+def test_a_replacement_that_is_told_before_the_end_of_the_old_track_is_followed() -> None:
+    selection = TrackSelection("TR_mic", "")
+    assert selection.choose([MICROPHONE], 0.0) == [MICROPHONE]
+    again = Publication("TR_mic3", "audio", "MICROPHONE", "alice")
+    assert selection.choose([MICROPHONE, again], 10.0) == [MICROPHONE]
+    assert selection.choose([again], 11.0) == [again]
 
 
 def test_another_microphone_that_was_there_all_the_time_is_no_successor() -> None:
     selection = TrackSelection("TR_mic2", "")
-    assert selection.choose(ROOM) == [SECOND_MICROPHONE]
-    assert selection.choose([MICROPHONE]) == []
+    assert selection.choose(ROOM, 0.0) == [SECOND_MICROPHONE]
+    assert selection.choose([MICROPHONE], 10.0) == []
 
 
 def test_a_track_that_was_never_seen_is_not_followed() -> None:
     selection = TrackSelection("TR_nowhere", "")
-    assert selection.choose(ROOM) == []
+    assert selection.choose(ROOM, 0.0) == []
     assert selection.missing([]) == "track TR_nowhere"

@@ -320,7 +320,7 @@ def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float)
     assert film.timeline.lane.dropped <= 1
 
 
-def test_the_axis_moves_by_at_most_half_a_tick_even_when_a_camera_drifts() -> None:
+def test_the_axis_moves_by_at_most_a_tick_even_when_a_camera_drifts() -> None:
     film = Film()
     film.timeline.opened("cam", "video")
     origin = None
@@ -333,10 +333,10 @@ def test_the_axis_moves_by_at_most_half_a_tick_even_when_a_camera_drifts() -> No
     film.end()
     assert origin is not None
     assert film.timeline.origin is not None
-    assert abs(film.timeline.origin - origin) <= 0.5 / FPS + 1e-9
+    assert abs(film.timeline.origin - origin) <= 1 / FPS + 1e-9
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     phase=st.floats(0, 1 / FPS),
     sound_delay=st.floats(0.0, 0.4),
