@@ -16,6 +16,7 @@ from typing import Self
 from devstack.conformance import plan
 from devstack.conformance.case import Case
 from devstack.conformance.judge import Verdict, judge
+from devstack.conformance.judge_container import Remains
 from devstack.conformance.observe import observe
 from devstack.conformance.recording import Recording
 from devstack.conformance.scene import Scene
@@ -138,7 +139,8 @@ def _judge(case: Case, scene: Scene, recording: Recording) -> Verdict:
     end = recording.expected_end or recording.stopped_at or last_departure(scene.log, recording)
     wanted = plan.build(scene.log, recording.selection, (recording.ready_at, end), case.grace)
     seen = observe(recording.files())
-    return judge(case.expect, wanted, seen, recording)
+    left = Remains(recording.exit_code, recording.result, recording.manifest(), recording.encoding)
+    return judge(case.expect, wanted, seen, left)
 
 
 def last_departure(log: plan.Log, recording: Recording) -> float:

@@ -1,0 +1,117 @@
+"""Owns the judgement of the picture: whose is seen when, no number missing, nothing frozen, nothing backwards; pure."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from devstack.conformance.observe import Observation, Sight
+from devstack.conformance.plan import Plan, Stretch
+from devstack.testpattern import COUNTER_MODULO
+
+
+@dataclass(slots=True)
+class PictureFindings:
+    """What was found; problems are sentences with seconds since the beginning of the recording."""
+
+    problems: list[str] = field(default_factory=list)
+    missing: int = 0
+    """Frame numbers that were due and are in no picture."""
+    due: int = 0
+    frozen_ms: float = 0.0
+    """Longest time without a new number while one was due."""
+    placed_ms: list[float] = field(default_factory=list)
+    """Per picture its time in the file minus the time at which it was captured."""
+
+
+def judge_pictures(plan: Plan, seen: Observation, zero: float, framerate: int) -> PictureFindings:
+    """Compare every stretch; `zero` is the wall clock that problems count from, `framerate` the file's."""
+    found = PictureFindings()
+    times = [sight.at for sight in seen.sights]
+    for stretch in plan.of("video"):
+        first, last = bisect.bisect_left(times, stretch.begin), bisect.bisect_left(times, stretch.end)
+        sights = list(seen.sights[first:last])
+        where = f"{stretch.begin - zero:.1f}-{stretch.end - zero:.1f} s"
+        if not sights:
+            found.problems.append(f"{where}: no picture at all")
+            continue
+        voice = next(iter(stretch.voices), None)
+        _whose(found, sights, None if voice is None else voice.variant, where, zero)
+        if voice is not None:
+            cast = plan.casts[voice.key]
+            # A file of fewer frames per second than the publisher's can show only a part of them.
+            shown = min(1.0, framerate / cast.framerate)
+            _numbers(found, sights, stretch, (cast.start, cast.framerate, shown), where)
+    return found
+
+
+def _whose(found: PictureFindings, sights: list[Sight], variant: int | None, where: str, zero: float) -> None:
+    wrong = [sight for sight in sights if sight.variant != variant]
+    if wrong:
+        wanted = "black" if variant is None else f"the picture of variant {variant}"
+        other = {"black" if sight.variant is None else f"variant {sight.variant}" for sight in wrong}
+        found.problems.append(
+            f"{where}: {len(wrong)} of {len(sights)} pictures are {' and '.join(sorted(other))} instead of {wanted},"
+            f" first at {wrong[0].at - zero:.2f} s"
+        )
+
+
+def _numbers(
+    found: PictureFindings, sights: list[Sight], stretch: Stretch, clock: tuple[float, int, float], where: str
+) -> None:
+    start, framerate, shown = clock
+    numbered = [(sight.at, sight.number) for sight in sights if sight.number is not None]
+    if len(numbered) < len(sights):
+        found.problems.append(f"{where}: {len(sights) - len(numbered)} pictures have no readable number")
+    if not numbered:
+        return
+    # Only numbers between the first and the last seen are certain to belong to this stretch.
+    seen = [number for _, number in numbered]
+    ahead = [(after - before) % COUNTER_MODULO for before, after in itertools.pairwise(seen)]
+    if backwards := sum(step > COUNTER_MODULO // 2 for step in ahead):
+        found.problems.append(f"{where}: the picture goes backwards {backwards} times")
+    due = int(((seen[-1] - seen[0]) % COUNTER_MODULO + 1) * shown)
+    found.due += due
+    found.missing += max(0, due - len(set(seen)))
+    found.placed_ms += [
+        (at - (start + number / framerate)) * 1000
+        for at, number in numbered
+        if abs(at - (start + number / framerate)) < 60
+    ]
+    for begin, end in _frozen(numbered, stretch):
+        found.frozen_ms = max(found.frozen_ms, (end - begin) * 1000)
+    covered = (numbered[-1][0] - numbered[0][0]) / stretch.duration
+    if stretch.duration > 1.0 and covered < 0.9:
+        found.problems.append(f"{where}: only {covered:.0%} of the time has numbered pictures")
+
+
+def _frozen(numbered: list[tuple[float, int]], stretch: Stretch) -> Iterator[tuple[float, float]]:
+    """Yield the times in which one number stays."""
+    begin, shown = numbered[0]
+    for at, number in numbered[1:]:
+        if number != shown:
+            yield begin, at
+            begin, shown = at, number
+    yield begin, min(stretch.end, numbered[-1][0])
+
+
+def flashes(seen: Observation, plan: Plan, key: str, variant: int) -> list[float]:
+    """Return when flashes of a publisher begin, wall clock, in the stretches in which it is seen."""
+    spans = [s for s in plan.of("video") if any(voice.key == key for voice in s.voices)]
+    out: list[float] = []
+    lit = True  # a file or picture that begins within a flash has no edge there
+    for sight in seen.sights:
+        mine = sight.variant == variant and sight.number is not None
+        if mine and sight.lit and not lit and any(s.begin <= sight.at < s.end for s in spans):
+            out.append(sight.at)
+        lit = sight.lit if mine else True
+    return out
+
+
+def mean_or_none(values: list[float]) -> float | None:
+    """Return the mean; None of nothing."""
+    return float(np.mean(values)) if values else None
