@@ -173,6 +173,11 @@ class FileOutput(ApiModel):
             ]
         },
     )
+    disable_manifest: bool | None = Field(
+        default=None,
+        description="True: no manifest {egressId}.json beside this output's file. A next part then knows of earlier ones"
+        " only what the status says.",
+    )
     s3: S3 | None = Field(default=None, description="Upload to S3.")
     pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
 

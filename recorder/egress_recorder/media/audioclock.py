@@ -45,6 +45,10 @@ class AudioClock(Generic[C]):
         self._base = 0.0
         self._recent: deque[tuple[float, float]] = deque()
         self._direction = 0
+        self.added = 0
+        """Samples by which sound was stretched."""
+        self.removed = 0
+        """Samples by which sound was squeezed."""
         self.position = 0
         """Where the next sample goes; before the anchor, where the first one goes as far as is known."""
 
@@ -101,6 +105,8 @@ class AudioClock(Generic[C]):
             return 0
         limit = max(1, samples // (100 if age < YOUNG else 1000))
         step = self._direction * min(limit, max(1, round(abs(error) * SAMPLE_RATE)))
+        self.added += max(0, step)
+        self.removed += max(0, -step)
         moved = step / SAMPLE_RATE
         self._recent = deque((at, late - moved) for at, late in self._recent)
         return step

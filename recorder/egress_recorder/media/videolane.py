@@ -44,6 +44,10 @@ class VideoLane(Generic[P]):
         self._phase = 0.0
         self.dropped = 0
         """Pictures that no tick shows."""
+        self.late = 0
+        """Of the dropped pictures those whose tick was written already."""
+        self.surplus = 0
+        """Of the dropped pictures those that a newer one of the same tick replaced."""
         self.duplicated = 0
         """Ticks that repeat a picture (black ones are not counted)."""
 
@@ -61,11 +65,13 @@ class VideoLane(Generic[P]):
         if tick < self._next:
             # Its tick is written already.
             self.dropped += 1
+            self.late += 1
             return
         if self._pending and self._pending[-1][0] >= tick:
             tick = self._pending[-1][0]
             replaced = self._pending.pop()
             self.dropped += replaced[1] is not None
+            self.surplus += replaced[1] is not None
         self._pending.append((tick, picture))
         self._last = tick
 
