@@ -58,6 +58,11 @@ class FileOutput(Place):
             ]
         },
     )
+    disable_manifest: bool | None = Field(
+        default=None,
+        description="True: no manifest {egressId}.json beside this output's file. A next part then knows of earlier ones"
+        " only what the status says.",
+    )
 
 
 class LiveKit(ApiModel):

@@ -118,4 +118,7 @@ def _absorb_gaps(document: Document, gaps: Sequence[Gap]) -> None:
 
 
 def _track(track: Track) -> Document:
-    return without_empty(wire_form(track))
+    document = without_empty(wire_form(track))
+    # Whose track it was is in the manifest; the status has LiveKit's fields of a track.
+    document.pop("identity", None)
+    return document

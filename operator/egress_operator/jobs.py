@@ -57,8 +57,12 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
     resolved = facts["resolved"]
     places = storage.destinations(spec, facts)
     outputs = tuple(
-        FileOutputConfig(filepath=filepath, destination=destination(places, place))
-        for filepath, place in zip(resolved["filepaths"], places, strict=True)
+        FileOutputConfig(
+            filepath=filepath,
+            destination=destination(places, place),
+            disable_manifest=bool(output.disable_manifest),
+        )
+        for output, filepath, place in zip(spec.file_outputs, resolved["filepaths"], places, strict=True)
     )
     return RecorderConfig(
         egress_id=facts["egressId"],

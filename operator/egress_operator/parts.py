@@ -16,7 +16,7 @@ from egress_operator.errors import redact
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.units import format_duration, format_time, parse_duration, parse_time
 from egress_operator.verdict import end_of, fate_of, result_of
-from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior
+from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior, Progress
 
 KILLED = EndReason.KILLED.value
 TEXT_LIMIT = 2000
@@ -63,6 +63,19 @@ def prior(facts: Mapping[str, Any]) -> Prior:
             for gap in facts.get("gaps") or ()
         ),
         started_at=parse_time(started) if started else None,
+        progress=_prior_progress(facts.get("progress")),
+    )
+
+
+def _prior_progress(progress: Mapping[str, Any] | None) -> Progress | None:
+    """Return the counters of the status; what of it depends on parts is summed from these."""
+    if not progress:
+        return None
+    return Progress(
+        frames=progress.get("frames", 0),
+        frames_dropped=progress.get("framesDropped", 0),
+        frames_duplicated=progress.get("framesDuplicated", 0),
+        silence_inserted=parse_duration(progress.get("silenceInserted", "0s")),
     )
 
 

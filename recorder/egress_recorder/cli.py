@@ -71,6 +71,7 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--s3-region", default="")
     target.add_argument("--s3-endpoint", default="", help="for servers that are not AWS")
     target.add_argument("--s3-force-path-style", action="store_true")
+    target.add_argument("--disable-manifest", action="store_true", help="no {egress_id}.json beside the file")
     target.add_argument("--scratch", type=Path, metavar="DIR", help="directory for the growing file")
     _add_upload_timeout(target)
     encoding = parser.add_argument_group("encoding")

@@ -15,18 +15,28 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AliasChoices,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    computed_field,
+)
 
 from egress_recorder import versions
 from egress_recorder.destinations import Destination, Proxy, S3Destination, VolumeDestination
+from egress_recorder.spans import PartMedia
 from egress_recorder.vocabulary import (
     LONGEST_KEY_FRAME_INTERVAL,
     OPUS_FREQUENCY,
     AudioCodec,
     AudioFrequency,
+    Corrections,
     Degradation,
     Encoding,
     EndReason,
@@ -39,6 +49,7 @@ from egress_recorder.vocabulary import (
     Track,
     TrackCompositeSource,
     VideoCodec,
+    camel_case,
     wire_form,
 )
 from egress_recorder.wire import WireModel as _Model
@@ -53,6 +64,7 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "Proxy",
     "S3Destination",
     "VolumeDestination",
+    "Corrections",
     "EndReason",
     "Encoding",
     "ErrorCode",
@@ -137,6 +149,9 @@ class FileOutputConfig(_Model):
 
     filepath: str = Field(description="key in the destination with extension, see `resolve_filepath`")
     destination: Destination
+    disable_manifest: bool = Field(
+        default=False, description="LiveKit's: no manifest beside this output's file"
+    )
 
 
 class Prior(_Model):
@@ -145,6 +160,7 @@ class Prior(_Model):
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
     started_at: datetime | None = Field(default=None, description="first media of the whole recording")
+    progress: Progress | None = Field(default=None, description="numbers so far; a manifest's count instead")
 
 
 class RecorderConfig(_Model):
@@ -285,12 +301,38 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
 )
 
 
+class ManifestFile(_Model):
+    """LiveKit's File (E:pkg/config/manifest.go), and which part it is. An entry is an object that is there."""
+
+    filename: str
+    location: str
+    part: int = 1
+    output: int = 0
+    size: int = 0
+    sha256: str = Field(default="", description="hexadecimal, of the whole file; empty: not known")
+
+
+_LIVEKIT_NAMES = frozenset(
+    {"egress_id", "room_id", "room_name", "publisher_identity", "audio_track_id", "video_track_id"}
+)
+
+
 class Manifest(_Model):
     """`{egress_id}.json` beside the media: the truth of a recording, written from the first second.
 
-    LiveKit's manifest fields (E:pkg/config/manifest.go) are a subset; times here are RFC 3339. It holds no URL of
-    a server, no token and no credential.
+    LiveKit's manifest fields (E:pkg/config/manifest.go) have LiveKit's names and forms (`started_at` and `ended_at`
+    in nanoseconds, `files`), ours are camelCase with RFC 3339 times. A reader takes either spelling of any name, so
+    that releases before these names read it too. It holds no URL of a server, no token and no credential.
     """
+
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(
+            validation_alias=lambda name: (
+                AliasChoices(camel_case(name), name) if name in _LIVEKIT_NAMES else camel_case(name)
+            ),
+            serialization_alias=lambda name: name if name in _LIVEKIT_NAMES else camel_case(name),
+        )
+    )
 
     contract_version: int = CONTRACT_VERSION
     egress_id: str
@@ -305,14 +347,51 @@ class Manifest(_Model):
     updated_at: datetime
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    media: tuple[PartMedia, ...] = Field(default=(), description="what each part's file holds")
     progress: Progress = Progress()
     error: str = ""
     details: str = ""
+
+    @computed_field(alias="started_at")  # type: ignore[prop-decorator]
+    @property
+    def started_nanoseconds(self) -> int | None:
+        """LiveKit's `started_at`."""
+        return _nanoseconds(self.started_at)
+
+    @computed_field(alias="ended_at")  # type: ignore[prop-decorator]
+    @property
+    def ended_nanoseconds(self) -> int | None:
+        """LiveKit's `ended_at`."""
+        return _nanoseconds(self.ended_at)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def files(self) -> tuple[ManifestFile, ...]:
+        """LiveKit's `files`: the objects that were uploaded, per part and output."""
+        hashes = {media.part: media.sha256 for media in self.media}
+        return tuple(
+            ManifestFile(
+                filename=part.filename,
+                location=part.location,
+                part=part.part,
+                output=part.output,
+                size=part.size,
+                sha256=hashes.get(part.part, ""),
+            )
+            for part in self.parts
+            if part.location
+        )
 
     @classmethod
     def parse(cls, text: str | bytes) -> Manifest:
         """Parse a manifest. Raises ContractError."""
         return _parse(cls, text, "manifest")
+
+
+def _nanoseconds(time: datetime | None) -> int | None:
+    return (
+        None if time is None else (time - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
+    )
 
 
 _Document = TypeVar("_Document", bound=_Model)

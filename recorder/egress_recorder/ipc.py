@@ -6,7 +6,7 @@ and exit code; the capture process owns LiveKit and media, writes files into the
 
 Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand`. End of file on the command
 pipe means that the supervisor is gone: stop as interrupted.
-Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, and `Ended` as the last one. A capture
+Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SpansChanged`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
 
 Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from egress_recorder.spans import MediaGap, TrackSpan
 from egress_recorder.vocabulary import (
     Encoding,
     EndReason,
@@ -128,6 +129,18 @@ class ProgressReport(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpansChanged(Message):
+    """What this part's file holds of which track changed: after `Started`, at most once per second and before `Ended`.
+
+    An entry replaces the former one of its number; the other ones stay.
+    """
+
+    event: Literal["spans"] = "spans"
+    spans: tuple[TrackSpan, ...] = ()
+    gaps: tuple[MediaGap, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended(Message):
     """The capture is over and its file, if any, is closed and complete."""
 
@@ -147,7 +160,7 @@ class Ended(Message):
 
 
 M = TypeVar("M", bound=Message)
-Event = Joined | TracksChanged | Started | ProgressReport | Ended
+Event = Joined | TracksChanged | Started | ProgressReport | SpansChanged | Ended
 
 _SOURCES: dict[str, type[ParticipantSource | TrackCompositeSource]] = {
     "participant": ParticipantSource,

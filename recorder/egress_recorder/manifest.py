@@ -1,19 +1,23 @@
 """Owns the manifest `{egress_id}.json` beside the media: reading an earlier one, merging, writing it when told.
 
 The first write is the probe of a destination: a wrong key or an unwritable volume fails in the first second. After
-that a failed write never ends a recording: it is logged and made up for by the next one.
+that a failed write never ends a recording: it is logged and made up for by the next one. Where no manifest is wanted
+(`disableManifest`) the probe is an upload that is begun, gets one byte and is given up: nothing becomes visible.
 """
 
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from egress_recorder.contract import ContractError, Manifest, Part
 from egress_recorder.errors import AuthorizationError, RecorderError
-from egress_recorder.storage import ObjectStore
+from egress_recorder.spans import bounded
+from egress_recorder.storage import ObjectStore, Storage
 from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -31,6 +35,8 @@ class ManifestPlace:
     key: str
     name: str
     """For logs: `fileOutputs[0]`."""
+    written: bool = True
+    """False: no manifest is wanted here, the place is only probed."""
 
 
 def merge(own: Manifest, existing: Manifest | None) -> Manifest:
@@ -46,11 +52,16 @@ def merge(own: Manifest, existing: Manifest | None) -> Manifest:
         other = parts.get((part.part, part.output))
         if other is None or part.location or not other.location:
             parts[part.part, part.output] = part
+    media = {one.part: one for one in existing.media}
+    for one in own.media:
+        if one.sha256 or one.part not in media or not media[one.part].sha256:
+            media[one.part] = one
     gaps = {gap.started_at: gap for gap in (*existing.gaps, *own.gaps)}
     merged = own.model_copy(
         update={
             "parts": tuple(parts[key] for key in sorted(parts)),
             "gaps": tuple(gaps[key] for key in sorted(gaps)),
+            "media": bounded(media[number] for number in sorted(media)),
             "started_at": min((time for time in (own.started_at, existing.started_at) if time), default=None),
         }
     )
@@ -65,7 +76,8 @@ class ManifestWriter:
     """Writes the newest manifest to all places. Requests that come while one is written become one more write."""
 
     def __init__(self, places: Sequence[ManifestPlace], snapshot: Callable[[], Manifest]) -> None:
-        self._places = tuple(places)
+        self._places = tuple(place for place in places if place.written)
+        self._silent = tuple(place for place in places if not place.written)
         self._snapshot = snapshot
         self._wanted = asyncio.Event()
         self._merge = False
@@ -74,8 +86,8 @@ class ManifestWriter:
 
     @property
     def location(self) -> str:
-        """Where the first manifest is."""
-        return self._places[0].storage.location(self._places[0].key)
+        """Where the first manifest is; empty when none is wanted."""
+        return self._places[0].storage.location(self._places[0].key) if self._places else ""
 
     async def read(self) -> Manifest | None:
         """Return the manifest that an earlier part left, the newest of all places; None when there is none.
@@ -86,9 +98,11 @@ class ManifestWriter:
         return max((manifest for manifest in found if manifest), key=_age, default=None)
 
     async def probe(self) -> None:
-        """Write to every place. Raises the first place's RecorderError, in the order of the outputs."""
+        """Write to every place. Raises the first place's RecorderError: those with a manifest, then the others."""
         results = await asyncio.gather(
-            *(self._write(place, merging=False) for place in self._places), return_exceptions=True
+            *(self._write(place, merging=False) for place in self._places),
+            *(in_thread("probe", partial(_try_upload, place)) for place in self._silent),
+            return_exceptions=True,
         )
         for result in results:
             if isinstance(result, BaseException):
@@ -175,3 +189,23 @@ class ManifestWriter:
 
 def _age(manifest: Manifest) -> float:
     return manifest.updated_at.timestamp()
+
+
+def _try_upload(place: ManifestPlace) -> None:
+    """Prove that the destination takes an upload, and leave nothing. Raises RecorderError.
+
+    A place that takes whole objects only (HTTP) cannot be tried without leaving one: it is only asked.
+    """
+    storage = place.storage
+    if not isinstance(storage, Storage):
+        storage.exists(place.key)
+        return
+    upload = storage.begin(place.key, CONTENT_TYPE, part_size=max(1, storage.min_part_size))
+    try:
+        storage.put_part(upload, 1, io.BytesIO(b"\n"))
+    finally:
+        try:
+            storage.abort(upload)
+        except RecorderError as error:
+            # A key without the right to abort: an incomplete upload of one byte stays, which nobody can see as an object.
+            logger.warning("a probe was not cleared away", extra={"output": place.name, "error": str(error)})

@@ -20,6 +20,7 @@ class _StatusCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the numbers of the whole recording."""
         status, progress = self._status, self._status.progress
+        fixed = progress.corrections
         parts = {part.part for part in status.parts}
         uploaded = {part.part for part in status.parts if part.location}
         gauges = {
@@ -35,6 +36,9 @@ class _StatusCollector(Collector):
                 "Wall-clock time that is in no file.",
                 sum(gap.duration for gap in status.gaps),
             ),
+            "lip_sync_seconds": ("By how much pictures are moved now.", fixed.lip_sync),
+            "lip_sync_seconds_max": ("The largest amount of it so far.", fixed.lip_sync_max),
+            "receive_delay_seconds": ("Mean delay of the receiver's jitter buffer.", fixed.receive_delay),
         }
         counters = {
             "media_seconds": ("Recorded media.", progress.duration),
@@ -48,11 +52,29 @@ class _StatusCollector(Collector):
                 progress.degraded,
             ),
             "silence_seconds": ("Silence that no publisher sent.", progress.silence_inserted),
+            "samples_added": ("Samples (48 kHz) by which sound was stretched.", float(fixed.samples_added)),
+            "samples_removed": ("Samples by which sound was squeezed.", float(fixed.samples_removed)),
+            "samples_cut": ("Samples that came after their place was written.", float(fixed.samples_cut)),
+            "sound_dropped_seconds": ("Sound that a full queue dropped.", fixed.sound_dropped),
+            "pictures_moved": ("Pictures moved by half a frame or more.", float(fixed.pictures_moved)),
+            "lip_sync_slewed_seconds": ("Changes of the lip-sync added up.", fixed.lip_sync_slewed),
+        }
+        reasons = {
+            "late": fixed.frames_late,
+            "surplus": fixed.frames_surplus,
+            "overflow": fixed.frames_overflow,
+            "skipped": fixed.frames_skipped,
         }
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)
         for name, (text, value) in counters.items():
             yield CounterMetricFamily(f"{_PREFIX}_{name}", text, value=value)
+        dropped = CounterMetricFamily(
+            f"{_PREFIX}_frames_dropped_by_reason", "Video frames left out.", labels=["reason"]
+        )
+        for reason, count in reasons.items():
+            dropped.add_metric([reason], float(count))
+        yield dropped
 
 
 def render(status: RecorderStatus) -> tuple[bytes, str]:

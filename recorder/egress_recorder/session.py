@@ -14,15 +14,14 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from egress_recorder import ipc, session_end
+from egress_recorder import ipc, session_end, session_values
 from egress_recorder.errors import RecorderError
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
 from egress_recorder.session_end import Ending
 from egress_recorder.session_presence import Gone, NeverCame, Presence
-from egress_recorder.session_values import duration_limit, media_spec, progress, size_reached, wait_limit
 from egress_recorder.sources.base import RoomEnd, Source
-from egress_recorder.vocabulary import EndReason, Track, TrackCompositeSource
+from egress_recorder.vocabulary import EndReason, Track
 
 PROGRESS_SECONDS = 1.0
 TICK_SECONDS = 0.2
@@ -48,14 +47,14 @@ class Session:
         self._held = False
         self._reported = clock()
         self._presence = Presence(
-            wait=wait_limit(request),
+            wait=session_values.wait_limit(request),
             rejoin=request.rejoin_timeout,
             continuing=request.continuing,
             now=clock(),
         )
-        self._spec = media_spec(request)
+        self._spec = session_values.media_spec(request)
         self._output = OUTPUTS["mp4"](Path(request.directory), self._spec)
-        self._limit = duration_limit(request)
+        self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             self._spec,
             self._output,
@@ -82,6 +81,7 @@ class Session:
     def tracks(self, tracks: Sequence[Track], publisher: str) -> None:
         """The recorded tracks changed."""
         self._publisher = publisher
+        self._pipeline.journal.described(tracks)
         self._emit(ipc.TracksChanged(tracks=tuple(tracks), publisher_identity=publisher))
 
     def present(self, at: float) -> None:  # noqa: ARG002 - interface
@@ -92,11 +92,13 @@ class Session:
     def absent(self, at: float, *, certain: bool) -> None:
         """The subject is gone."""
         self._presence.departed(at, certain=certain)
+        self._pipeline.journal.reason(at, self._presence.absence)
         self._wake.set()
 
-    def disconnected(self, at: float) -> None:  # noqa: ARG002 - interface
+    def disconnected(self, at: float) -> None:
         """Our connection went."""
         self._presence.disconnected()
+        self._pipeline.journal.reason(at, self._presence.absence)
         self._wake.set()
 
     def connected(self, at: float) -> None:
@@ -154,7 +156,7 @@ class Session:
             self._end(session_end.source_over(task, left_at, recorded=self._pipeline.origin is not None))
         match self._presence.verdict(now):
             case NeverCame():
-                self._end(self._never_came(source))
+                self._end(session_end.subject_missing(self._request, source.missing()))
             case Gone(at=at):
                 self._end(session_end.source_closed(at))
         self._check_limits()
@@ -163,16 +165,6 @@ class Session:
         if self._ending is None:
             self._ending = ending
             self._wake.set()
-
-    def _never_came(self, source: Source) -> Ending:
-        is_tracks = isinstance(self._request.source, TrackCompositeSource)
-        return session_end.never_came(
-            source.missing(),
-            self._request.room_name,
-            wait_limit(self._request) or 0.0,
-            field="trackTimeout" if is_tracks else "joinTimeout",
-            continuing=self._request.continuing,
-        )
 
     # ---- while recording ---------------------------------------------------------------------------------
 
@@ -203,8 +195,14 @@ class Session:
             return
         self._reported = now
         recording, saves = self._pipeline.recording and not self._held, self._pipeline.degraded
-        numbers = progress(self._pipeline.numbers)
+        numbers = session_values.progress(self._pipeline.numbers)
         self._emit(ipc.ProgressReport(progress=numbers, recording=recording, degraded=saves))
+        self._tell_spans()
+
+    def _tell_spans(self) -> None:
+        changed = session_values.spans_changed(self._pipeline.journal, self._pipeline.origin)
+        if changed:
+            self._emit(changed)
 
     def _check_limits(self) -> None:
         origin = self._pipeline.origin
@@ -213,7 +211,7 @@ class Session:
         if self._limit is not None and self._clock() >= origin + self._limit:
             self._end(session_end.limit_reached(origin + self._limit))
         limits, recorded = self._request.limits, self._request.recorded_bytes
-        if size_reached(limits, recorded, self._pipeline.numbers, self._spec):
+        if session_values.size_reached(limits, recorded, self._pipeline.numbers, self._spec):
             self._end(session_end.limit_reached())
 
     def _media_failed(self, error: RecorderError) -> None:
@@ -230,6 +228,7 @@ class Session:
         except RecorderError as error:
             ending = session_end.failed(error)
             finished = Finished(self._pipeline.origin, self._pipeline.numbers)
+        self._tell_spans()
         if finished.origin is None:
             ending = session_end.without_media(ending, continuing=self._request.continuing)
         started_at = None if finished.origin is None else self._wall_of(finished.origin)
@@ -243,7 +242,7 @@ class Session:
             filename=self._output.filename if started_at and numbers.bytes_written else "",
             started_at=started_at,
             ended_at=started_at and started_at + timedelta(seconds=numbers.duration),
-            progress=progress(numbers),
+            progress=session_values.progress(numbers),
         )
 
     def _wall_of(self, at: float) -> datetime:

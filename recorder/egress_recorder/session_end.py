@@ -10,9 +10,11 @@ import logging
 from dataclasses import dataclass
 
 from egress_recorder.errors import NotFoundError, RecorderError
+from egress_recorder.ipc import CaptureRequest
 from egress_recorder.redact import redact
+from egress_recorder.session_values import wait_limit
 from egress_recorder.sources.base import RoomEnd
-from egress_recorder.vocabulary import EndReason, ErrorCode, ExitCode, Phase
+from egress_recorder.vocabulary import EndReason, ErrorCode, ExitCode, Phase, TrackCompositeSource
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +108,13 @@ def never_came(missing: str, room: str, waited: float, *, field: str, continuing
         return source_closed()
     verb = "did not join" if field == "joinTimeout" else "not found in"
     return failed(NotFoundError(f"{missing} {verb} room {room} within {waited:g} s ({field})"))
+
+
+def subject_missing(request: CaptureRequest, missing: str) -> Ending:
+    """Who or what the request names did not appear in its time."""
+    field = "trackTimeout" if isinstance(request.source, TrackCompositeSource) else "joinTimeout"
+    waited = wait_limit(request) or 0.0
+    return never_came(missing, request.room_name, waited, field=field, continuing=request.continuing)
 
 
 def without_media(ending: Ending, *, continuing: bool) -> Ending:

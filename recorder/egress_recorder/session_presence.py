@@ -47,6 +47,11 @@ class Presence:
         """Since when the subject is absent; None while it is there or never came."""
         return self._left_at
 
+    @property
+    def absence(self) -> str:
+        """Why media is missing, for the manifest."""
+        return "absent" if self._connected else "connection lost"
+
     def arrived(self) -> None:
         """The subject is there."""
         self._seen, self._left_at, self._certain = True, None, False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from egress_recorder import ipc
+from egress_recorder.media.journal import Journal
 from egress_recorder.media.values import MediaSpec, Numbers, Profile
 from egress_recorder.vocabulary import OPUS_FREQUENCY, Limits, Progress, TrackCompositeSource
 
@@ -43,7 +44,16 @@ def progress(numbers: Numbers) -> Progress:
         frames_duplicated=numbers.duplicated,
         silence_inserted=round(numbers.silence, 3),
         degraded=round(numbers.degraded, 3),
+        corrections=numbers.corrections,
     )
+
+
+def spans_changed(journal: Journal, origin: float | None) -> ipc.SpansChanged | None:
+    """Return what the journal has to tell of a file that begins at `origin`, None for nothing."""
+    if origin is None:
+        return None
+    spans, gaps = journal.take(origin)
+    return ipc.SpansChanged(spans=spans, gaps=gaps) if spans or gaps else None
 
 
 def wait_limit(request: ipc.CaptureRequest) -> float | None:

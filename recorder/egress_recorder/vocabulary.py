@@ -25,7 +25,7 @@ def wire_form(value: Track | Encoding) -> dict[str, Any]:
     return {camel_case(name): item for name, item in asdict(value).items() if item is not None}
 
 
-_WIRE: dict[str, Any] = {"extra": "ignore", "populate_by_name": True, "alias_generator": camel_case}
+WIRE: dict[str, Any] = {"extra": "ignore", "populate_by_name": True, "alias_generator": camel_case}
 
 
 class ExitCode(enum.IntEnum):
@@ -109,7 +109,7 @@ class ErrorCode(enum.IntEnum):
 class Track:
     """One subscribed track (LiveKit TrackInfo, the fields a reader of a recording wants)."""
 
-    __pydantic_config__: ClassVar = _WIRE
+    __pydantic_config__: ClassVar = WIRE
 
     sid: str
     kind: Literal["audio", "video"]
@@ -119,13 +119,15 @@ class Track:
     width: int = 0
     height: int = 0
     muted: bool = False
+    identity: str = ""
+    """Of the publisher; not in the status, which LiveKit's TrackInfo has no field for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParticipantSource:
     """Camera and microphone of one participant, or its screen share and that one's audio (ParticipantEgress)."""
 
-    __pydantic_config__: ClassVar = _WIRE
+    __pydantic_config__: ClassVar = WIRE
 
     kind: Literal["participant"] = "participant"
     identity: str
@@ -136,7 +138,7 @@ class ParticipantSource:
 class TrackCompositeSource:
     """One audio and/or one video track, by track sid (TrackCompositeEgress). Raises ValueError without any."""
 
-    __pydantic_config__: ClassVar = _WIRE
+    __pydantic_config__: ClassVar = WIRE
 
     kind: Literal["trackComposite"] = "trackComposite"
     audio_track_id: str = ""
@@ -165,7 +167,7 @@ class Encoding:
     The limits are checked where a document is parsed, not by the constructor.
     """
 
-    __pydantic_config__: ClassVar = _WIRE
+    __pydantic_config__: ClassVar = WIRE
 
     width: Annotated[int, Ge(16), Le(4096), MultipleOf(2)] = 1280
     height: Annotated[int, Ge(16), Le(4096), MultipleOf(2)] = 720
@@ -188,7 +190,7 @@ class Encoding:
 class Limits:
     """Ends a recording with LimitReached, the file complete. Absent: no limit. Counted over all parts."""
 
-    __pydantic_config__: ClassVar = _WIRE
+    __pydantic_config__: ClassVar = WIRE
 
     max_duration: Annotated[float, Gt(0)] | None = None
     """Seconds of media."""
@@ -197,10 +199,44 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrections:
+    """What was changed so that the file keeps its time; counted over the whole recording unless it says otherwise."""
+
+    __pydantic_config__: ClassVar = WIRE
+
+    frames_late: int = 0
+    """Pictures that came after their frame was written (part of `frames_dropped`)."""
+    frames_surplus: int = 0
+    """Pictures that a newer one for the same frame replaced (part of `frames_dropped`)."""
+    frames_overflow: int = 0
+    """Pictures that a full queue dropped because the encoder was behind (part of `frames_dropped`)."""
+    frames_skipped: int = 0
+    """Frames that the file leaves out because the encoder was seconds behind (part of `frames_dropped`)."""
+    pictures_moved: int = 0
+    """Pictures that the lip-sync moved by half a frame or more."""
+    lip_sync: float = 0.0
+    """Seconds by which pictures are moved now (later, or negative: earlier)."""
+    lip_sync_max: float = 0.0
+    """The largest amount of `lip_sync` so far."""
+    lip_sync_slewed: float = 0.0
+    """Seconds of all changes of `lip_sync` added up."""
+    samples_added: int = 0
+    """Samples (48 kHz) by which sound was stretched."""
+    samples_removed: int = 0
+    """Samples by which sound was squeezed."""
+    samples_cut: int = 0
+    """Samples that came after their place was written."""
+    sound_dropped: float = 0.0
+    """Seconds of sound that a full queue dropped."""
+    receive_delay: float = 0.0
+    """Mean seconds for which the receiver held back the sound, of the newest part (without sound: the pictures)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Numbers of the whole recording so far (this pod's parts and the prior ones)."""
 
-    __pydantic_config__: ClassVar = _WIRE
+    __pydantic_config__: ClassVar = WIRE
 
     duration: float = 0.0
     bytes_written: int = 0
@@ -212,3 +248,4 @@ class Progress:
     """Seconds of silence that no publisher sent."""
     degraded: float = 0.0
     """Seconds of media that are worse than asked for, because the encoder could not keep up."""
+    corrections: Corrections = field(default_factory=Corrections)

@@ -103,6 +103,7 @@ ACCEPTED: list[Change] = [
     {"limits": {"maxSize": 1000000}},
     {"livekit": {"url": "wss://livekit.example.com", "credentialsSecretRef": {"name": "keys"}}},
     {"fileOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
+    {"fileOutputs": [{**copy.deepcopy(PVC), "disableManifest": True}]},
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
     output(filepath="calls/"),
     s3(

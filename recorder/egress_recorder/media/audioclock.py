@@ -47,6 +47,10 @@ class AudioClock(Generic[C]):
         self._recent: deque[tuple[float, float]] = deque()
         self._direction = 0
         self._owed = 0.0
+        self.added = 0
+        """Samples by which sound was stretched."""
+        self.removed = 0
+        """Samples by which sound was squeezed."""
         self.position = 0
         """Where the next sample goes; before the anchor, where the first one goes as far as is known."""
 
@@ -113,6 +117,8 @@ class AudioClock(Generic[C]):
     def _step(self, error: float, limit: int) -> int:
         """Return by how many samples this chunk is lengthened, at most `limit` and at least one."""
         step = min(limit, max(1, round(abs(error) * SAMPLE_RATE))) * (1 if error > 0 else -1)
+        self.added += max(0, step)
+        self.removed += max(0, -step)
         moved = step / SAMPLE_RATE
         self._owed -= math.copysign(min(abs(self._owed), abs(moved)), self._owed)
         self._recent = deque((at, late - moved) for at, late in self._recent)

@@ -14,7 +14,9 @@ from typing import Literal
 
 MAX_PICTURES = 15
 MAX_SOUND = 1200
-"""Chunks of 50 ms: one minute, 11 MB."""
+"""Chunks of `SOUND_CHUNK`: one minute, 11 MB."""
+SOUND_CHUNK = 0.05
+"""Seconds of sound in one letter (sources/streams.py)."""
 
 Sort = Literal["picture", "sound", "control"]
 

@@ -11,7 +11,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from egress_recorder.media.audioclock import Placement
 from egress_recorder.media.audioencoder import AudioEncoder
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.gate import Gate
-from egress_recorder.media.mailbox import Mailbox
+from egress_recorder.media.journal import Journal
+from egress_recorder.media.mailbox import SOUND_CHUNK, Mailbox
 from egress_recorder.media.mixer import AudioMixer, Pcm, stretch
 from egress_recorder.media.packets import EncodedPacket, Output
 from egress_recorder.media.timeline import Timeline
@@ -59,7 +60,9 @@ class Pipeline:
         self._mixer = AudioMixer()
         self._gate: Gate[EncodedPacket] = Gate()
         self._numbers = Numbers()
-        self._frames = 0
+        self.journal = Journal()
+        """Which track is in the file from when to when."""
+        self._frames = self._cut = 0
         self._recording = False
         self._video: VideoEncoder | None = None
         self._audio: AudioEncoder | None = None
@@ -76,18 +79,21 @@ class Pipeline:
     def opened(self, track: str, kind: Kind, at: float, *, still: bool = False) -> None:  # noqa: ARG002 - interface
         """A track begins."""
         self._mailbox.put("control", lambda: self._timeline.opened(track, kind, still=still))
+        self._mailbox.put("control", lambda: self.journal.opened(track, kind, still=still))
 
     def closed(self, track: str, at: float) -> None:
         """A track is over."""
         self._mailbox.put("control", lambda: self._mix(self._timeline.closed(track, at)))
+        self._mailbox.put("control", lambda: self.journal.closed(track, at))
 
     def muted(self, track: str, muted: bool, at: float) -> None:
         """The publisher muted or unmuted the track."""
         self._mailbox.put("control", lambda: self._timeline.muted(track, muted, at))
+        self._mailbox.put("control", lambda: self.journal.muted(track, muted, at))
 
     def picture(self, track: str, picture: Picture, captured: float) -> None:
         """One picture; the oldest waiting one is dropped when the encoder is behind."""
-        self._mailbox.put("picture", lambda: self._timeline.picture(track, picture, captured))
+        self._mailbox.put("picture", lambda: self._picture(track, picture, captured))
 
     def samples(self, track: str, pcm: Buffer, arrived: float) -> None:
         """Stereo samples."""
@@ -179,6 +185,7 @@ class Pipeline:
                 *(self._audio.flush() if self._audio else ()),
             ]
             self._write(self._gate.pass_through(last), until=end - self._timeline.origin)
+            self.journal.finish(end)
         self._gate.discard()
         self._output.close()
         self._count()
@@ -188,16 +195,22 @@ class Pipeline:
         origin = self._timeline.origin
         self._end = at if held is None or origin is None else min(at, origin + held)
 
+    def _picture(self, track: str, picture: Picture, captured: float) -> None:
+        self._timeline.picture(track, picture, captured)
+        self.journal.picture(track, (picture.width, picture.height), captured)
+
     def _samples(self, track: str, pcm: Buffer, arrived: float) -> None:
         if self._timeline.lost(track, arrived):
             self._mix(self._timeline.closed(track, arrived))
             self._timeline.opened(track, "audio")
         chunk = np.frombuffer(pcm, np.int16).reshape(-1, CHANNELS)
         self._mix(self._timeline.samples(track, chunk, len(chunk), arrived))
+        self.journal.samples(track, len(chunk) / SAMPLE_RATE, arrived)
 
     def _mix(self, placements: Iterable[Placement[Pcm]]) -> None:
         for placement in placements:
-            self._mixer.write(placement.position, stretch(placement.chunk, placement.length))
+            pcm = stretch(placement.chunk, placement.length)
+            self._cut += self._mixer.write(placement.position, pcm)
 
     def _encode(self, ticks: Iterable[Tick[Picture]]) -> None:
         if self._video is None:
@@ -226,6 +239,7 @@ class Pipeline:
     def _count(self) -> None:
         # Read here, in the thread that changes the timeline; others see only the results.
         lane, self._recording = self._timeline.lane, self._timeline.recording
+        corrections = self._timeline.corrections
         self._numbers = Numbers(
             duration=self._written,
             bytes_written=self._output.bytes_written,
@@ -236,4 +250,10 @@ class Pipeline:
             duplicated=lane.duplicated,
             silence=self._mixer.silence / SAMPLE_RATE,
             degraded=self._video.degraded if self._video else 0.0,
+            corrections=replace(
+                corrections,
+                frames_overflow=corrections.frames_overflow + self._mailbox.dropped_pictures,
+                samples_cut=self._cut,
+                sound_dropped=round(self._mailbox.dropped_sound * SOUND_CHUNK, 3),
+            ),
         )

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from egress_recorder.media.audioclock import AudioClock, Placement
+from egress_recorder.media.counts import TimelineCounts
 from egress_recorder.media.lipsync import LipSync
 from egress_recorder.media.values import SAMPLE_RATE, Kind
 from egress_recorder.media.videolane import Tick, VideoLane
+from egress_recorder.vocabulary import Corrections
 
 P = TypeVar("P")
 C = TypeVar("C")
@@ -79,6 +81,7 @@ class Timeline(Generic[P, C]):
         self._most_moved = min(1 / fps, AXIS_MOST)
         self._moved = 0.0
         self._aligned_at: float | None = None
+        self.counts = TimelineCounts(fps)
 
     # ---- tracks ------------------------------------------------------------------------------------------
 
@@ -96,7 +99,10 @@ class Timeline(Generic[P, C]):
             self._retire(track, at)
             return []
         audio = self._audios.pop(track, None)
-        return audio.clock.flush() if audio else []
+        if audio is None:
+            return []
+        self.counts.over(audio.clock.added, audio.clock.removed)
+        return audio.clock.flush()
 
     def muted(self, track: str, muted: bool, at: float) -> None:
         """The publisher muted the track (its picture goes at once) or unmuted it."""
@@ -110,6 +116,17 @@ class Timeline(Generic[P, C]):
     def delay(self, track: str, seconds: float, at: float) -> None:
         """The receiver delayed the track by `seconds` around `at`."""
         self._lipsync.measured(track, seconds, at)
+        self.counts.delayed(seconds, sound=track in self._audios)
+
+    @property
+    def corrections(self) -> Corrections:
+        """All corrections so far, as far as the timeline makes them."""
+        clocks = [audio.clock for audio in self._audios.values()]
+        return self.counts.total(
+            self.lane,
+            added=sum(clock.added for clock in clocks),
+            removed=sum(clock.removed for clock in clocks),
+        )
 
     @property
     def recording(self) -> bool:
@@ -161,7 +178,9 @@ class Timeline(Generic[P, C]):
         self._align(now)
         until = self._due(now)
         if until - self.lane.position > MAX_BACKLOG:
-            self.lane.dropped += self.lane.skip_to(until - 1.0)
+            skipped = self.lane.skip_to(until - 1.0)
+            self.lane.dropped += skipped
+            self.counts.skipped += skipped
         return [*self.lane.due(), *self.lane.ticks(until)]
 
     def behind(self, now: float, index: int) -> float:
@@ -202,6 +221,7 @@ class Timeline(Generic[P, C]):
             # Bounded: the oldest picture gives way; it still takes its place in time, only unseen.
             self._ring.popleft()
             self.lane.dropped += 1
+            self.counts.overflow += 1
 
     def _due(self, now: float) -> float:
         assert self.origin is not None
@@ -217,6 +237,7 @@ class Timeline(Generic[P, C]):
         audio = next(iter(self._audios), None)
         if picture is not None:
             self._correction = self._lipsync.correction(track, audio, captured)
+            self.counts.moved(self._correction)
         self._last_placed = max(self._last_placed, captured - self.origin + self._correction)
         self.lane.place(picture, self._last_placed)
 

@@ -7,8 +7,10 @@ Times named `at`, `captured` or `arrived` are seconds of CLOCK_MONOTONIC (`time.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from egress_recorder.vocabulary import Corrections
 
 SAMPLE_RATE = 48_000
 """Hz of all audio inside the recorder; always stereo."""
@@ -69,6 +71,7 @@ class Numbers:
     duplicated: int = 0
     silence: float = 0.0
     degraded: float = 0.0
+    corrections: Corrections = field(default_factory=Corrections)
 
 
 class MediaSink(Protocol):

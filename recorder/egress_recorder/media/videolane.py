@@ -47,6 +47,10 @@ class VideoLane(Generic[P]):
         self._placed = 0
         self.dropped = 0
         """Pictures that no tick shows."""
+        self.late = 0
+        """Of the dropped pictures those whose tick was written already."""
+        self.surplus = 0
+        """Of the dropped pictures those that a newer one of the same tick replaced."""
         self.duplicated = 0
         """Ticks that repeat a picture (black ones are not counted)."""
 
@@ -64,11 +68,13 @@ class VideoLane(Generic[P]):
         if tick < self._next:
             # Its tick is written already.
             self.dropped += 1
+            self.late += 1
             return
         if self._pending and self._pending[-1][0] >= tick:
             tick = self._pending[-1][0]
             replaced = self._pending.pop()
             self.dropped += replaced[1] is not None
+            self.surplus += replaced[1] is not None
         if picture is not None:
             self._placed += 1
             weight = max(SMOOTHING, 1 / self._placed)

@@ -42,6 +42,9 @@ class Account:
             if self.ledger.is_own(part):
                 self.ledger.progressed(part, event.progress)
             self._board.update(recording=event.recording and not ending, degraded=event.degraded)
+        elif isinstance(event, ipc.SpansChanged):
+            self.ledger.content.holds(part, event.spans, event.gaps)
+            return
         else:
             self._board.update(recording=False, degraded="", message=redact(event.error))
         self.publish()
@@ -84,6 +87,7 @@ class Account:
             updated_at=self._now(),
             parts=self.ledger.parts(),
             gaps=self.ledger.gaps(),
+            media=self.ledger.media(),
             progress=self.ledger.progress(),
             error=redact(verdict.error) if verdict else "",
             details=verdict.details if verdict else "",

@@ -7,6 +7,7 @@ the destinations have been probed; a file that could not be uploaded everywhere 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
@@ -101,6 +102,7 @@ class Delivery:
             self._ledger.named(number, output, filename=name)
         self._changed()
         began = asyncio.get_running_loop().time()
+        hashing = asyncio.create_task(self._hash(number, path), name=f"hash-part-{number}")
         failures = await upload_everywhere(
             self._outputs,
             names,
@@ -109,6 +111,7 @@ class Delivery:
             on_sent=self._sent,
             on_fault=lambda _: None,
         )
+        await hashing
         if failures:
             logger.error(
                 "a part was not uploaded everywhere, its file is kept",
@@ -119,6 +122,16 @@ class Delivery:
         logger.info("part uploaded", extra={"part": number, "seconds": seconds})
         await in_thread("remove", lambda: path.unlink(missing_ok=True))
         return []
+
+    async def _hash(self, number: int, path: Path) -> None:
+        """Note the file's SHA-256, computed while it is uploaded."""
+        try:
+            sha256 = await in_thread("hash", lambda: _sha256(path))
+        except OSError as error:
+            logger.warning("a part has no hash", extra={"part": number, "error": error.strerror})
+            return
+        self._ledger.content.hashed(number, sha256)
+        self._on_change()
 
     def _done(self, number: int, output: int, uploaded: Uploaded) -> None:
         self._ledger.named(number, output, filename=uploaded.key, location=uploaded.location)
@@ -131,3 +144,8 @@ class Delivery:
     def _changed(self) -> None:
         self._account.publish()
         self._on_change()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from egress_recorder.contract import EndReason, FileResult, Gap, Manifest, Part, Progress, RecorderConfig
+from egress_recorder.spans import PartMedia
+from egress_recorder.supervisor.media import MediaLedger
+from egress_recorder.supervisor.priors import once, prior_end
+from egress_recorder.supervisor.totals import total
 
 SHORTEST_GAP = 0.05
 """Seconds; less is the granularity of clocks and frames."""
@@ -38,9 +42,10 @@ class Ledger:
         self._prior_parts = config.prior.parts
         self._prior_gaps = config.prior.gaps
         self._prior_started_at = config.prior.started_at
-        self._prior_progress: Progress | None = None
+        self._prior_progress = config.prior.progress
         self._own: dict[int, OwnPart] = {}
         self._uploaded = 0
+        self.content = MediaLedger()
 
     # ---- what happened ----------------------------------------------------------------------------------------
 
@@ -66,6 +71,7 @@ class Ledger:
         self._prior_gaps = tuple(sorted((*self._prior_gaps, *added), key=lambda gap: gap.started_at))
         if manifest.parts:
             self._prior_progress = manifest.progress
+        self.content.adopt(manifest.media)
         self._prior_started_at = self._prior_started_at or manifest.started_at
 
     def started(self, number: int, started_at: datetime, files: tuple[str, ...]) -> None:
@@ -171,7 +177,7 @@ class Ledger:
         """All gaps: the earlier ones, the one before our first part, those between ours."""
         gaps = list(self._prior_gaps)
         noted = {gap.started_at for gap in gaps}
-        end, reason = self._prior_end()
+        end, reason = prior_end(self._prior_parts)
         for part in sorted(self._own.values(), key=lambda part: part.number):
             if end is not None and end not in noted:
                 missing = (part.started_at - end).total_seconds()
@@ -180,29 +186,9 @@ class Ledger:
             end, reason = part.ended_at, part.end_reason or EndReason.KILLED.value
         return tuple(gaps)
 
-    def _prior_end(self) -> tuple[datetime | None, str]:
-        """Return where the earlier recorders' media ends, and why.
-
-        A part that was not uploaded before its recorder was killed is lost: what it recorded is in no file.
-        """
-        end: datetime | None = None
-        reason = ""
-        for part in self._prior_parts:
-            if part.output != 0 and end is not None:
-                continue
-            killed = not part.ended_at or part.end_reason.startswith(EndReason.KILLED.value)
-            until = part.ended_at or part.started_at
-            if killed and not part.location:
-                until = part.started_at
-            elif not part.ended_at and part.started_at:
-                until = part.started_at + timedelta(seconds=part.duration)
-            if until is not None and (end is None or until > end):
-                end, reason = until, part.end_reason or EndReason.KILLED.value
-        return end, reason
-
     def recorded(self) -> tuple[float, int]:
         """Return seconds and bytes of media so far, each part counted once."""
-        prior = self._prior_once()
+        prior = once(self._prior_parts)
         own = self._own.values()
         return (
             sum(part.duration for part in prior) + sum(part.duration for part in own),
@@ -212,18 +198,24 @@ class Ledger:
     def progress(self) -> Progress:
         """Numbers of the whole recording."""
         duration, size = self.recorded()
-        prior = () if self._prior_progress is None else (self._prior_progress,)
-        all_numbers = [*(part.progress for part in self._own.values()), *prior]
+        numbers = [self._prior_progress] if self._prior_progress is not None else []
+        numbers += [part.progress for _, part in sorted(self._own.items())]
         prior_uploaded = sum(part.size for part in self._prior_parts if part.location)
-        return Progress(
-            duration=duration,
-            bytes_written=size,
-            bytes_uploaded=prior_uploaded + self._uploaded,
-            frames=sum(numbers.frames for numbers in all_numbers),
-            frames_dropped=sum(numbers.frames_dropped for numbers in all_numbers),
-            frames_duplicated=sum(numbers.frames_duplicated for numbers in all_numbers),
-            silence_inserted=sum(numbers.silence_inserted for numbers in all_numbers),
-            degraded=sum(numbers.degraded for numbers in all_numbers),
+        return total(numbers, duration=duration, written=size, uploaded=prior_uploaded + self._uploaded)
+
+    def media(self) -> tuple[PartMedia, ...]:
+        """What the files of all parts hold."""
+        return self.content.entries(
+            [
+                self.content.entry(
+                    part.number,
+                    started_at=part.started_at,
+                    duration=part.duration,
+                    over=part.ended_at is not None,
+                    progress=part.progress,
+                )
+                for part in self._own.values()
+            ]
         )
 
     def file_results(self, outputs: int) -> tuple[FileResult, ...]:
@@ -242,9 +234,3 @@ class Ledger:
             )
             for filename, location in part.files[:outputs]
         )
-
-    def _prior_once(self) -> list[Part]:
-        once: dict[int, Part] = {}
-        for part in self._prior_parts:
-            once.setdefault(part.part, part)
-        return list(once.values())

@@ -57,13 +57,16 @@ async def open_outputs(
 
 
 def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[ManifestPlace, ...]:
-    """Return where manifests go: one per destination and directory."""
+    """Return where manifests go, one per destination and directory, and which destinations are only probed."""
     places: dict[tuple[str, str], ManifestPlace] = {}
-    for output in outputs:
+    # An output that wants its manifest decides for the directory; a disabled one beside it changes nothing.
+    for output in sorted(outputs, key=lambda output: config.outputs[output.index].disable_manifest):
+        wanted = config.outputs[output.index]
         key = manifest_filename(output.filepath, config.egress_id)
-        destination = config.outputs[output.index].destination.model_dump_json()
+        place = (wanted.destination.model_dump_json(), key)
+        name = f"fileOutputs[{output.index}]"
         places.setdefault(
-            (destination, key), ManifestPlace(output.storage, key, f"fileOutputs[{output.index}]")
+            place, ManifestPlace(output.storage, key, name, written=not wanted.disable_manifest)
         )
     return tuple(places.values())
 

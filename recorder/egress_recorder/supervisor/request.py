@@ -119,7 +119,11 @@ def read_request(options: Namespace, server: Server, *, now: datetime) -> LocalR
             room_name=options.room,
             source=_source(options),
             encoding=_encoding(options),
-            outputs=(FileOutputConfig(filepath=filepath, destination=destination),),
+            outputs=(
+                FileOutputConfig(
+                    filepath=filepath, destination=destination, disable_manifest=options.disable_manifest
+                ),
+            ),
             join_timeout=options.join_timeout,
             track_timeout=options.track_timeout,
             rejoin_timeout=options.rejoin_timeout,

@@ -10,7 +10,7 @@ import pytest
 
 from egress_operator import facts, jobs, names
 from egress_operator.settings import Settings
-from egress_recorder.contract import DesiredState, Encoding, RecorderConfig
+from egress_recorder.contract import DesiredState, Encoding, Progress, RecorderConfig
 from support.operator_builders import ABSENT, UID, observed, recording, status
 
 pytestmark = pytest.mark.unit
@@ -119,6 +119,12 @@ def test_destinations_name_the_mounted_directories() -> None:
     assert volumes[mounts["/mnt/egress/0"]]["persistentVolumeClaim"] == {"claimName": "disk"}
 
 
+def test_an_output_can_go_without_a_manifest() -> None:
+    place = {"pvc": {"claimName": "recordings"}}
+    outputs = [{"filepath": "a", "disableManifest": True, **place}, {"filepath": "b", **place}]
+    assert [output.disable_manifest for output in config_of(fileOutputs=outputs).outputs] == [True, False]
+
+
 def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
     entry = {
         "part": 1,
@@ -129,13 +135,15 @@ def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
         "endReason": "Killed",
     }
     gap = {"startedAt": "2026-11-22T09:05:00Z", "duration": "3s", "reason": "crash"}
-    one = recording(status=status(parts=[entry], gaps=[gap]))
+    numbers = {"duration": "1m2.5s", "frames": 1870, "framesDropped": 5, "silenceInserted": "250ms"}
+    one = recording(status=status(parts=[entry], gaps=[gap], progress=numbers))
     config = jobs.recorder_config(one, facts.gather(observed(of=one)), part=2)
 
     assert config.part == 2
     assert [(part.part, part.duration, part.size) for part in config.prior.parts] == [(1, 62.5, 7)]
     assert [gap.duration for gap in config.prior.gaps] == [3.0]
     assert config.prior.started_at is not None
+    assert config.prior.progress == Progress(frames=1870, frames_dropped=5, silence_inserted=0.25)
 
 
 def test_the_secret_holds_the_contracts_files_and_dies_with_the_recording() -> None:

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from egress_recorder import ipc
+from egress_recorder.spans import MediaGap, SizeChange, Span, TrackSpan
 from egress_recorder.supervisor.events import parse_event
 from egress_recorder.vocabulary import (
+    Corrections,
     Encoding,
     EndReason,
     ExitCode,
@@ -70,6 +72,22 @@ def test_a_command_arrives_as_it_was_sent(command: ipc.StopCommand | ipc.TokenCo
         ),
         ipc.Started(started_at=NOW, filename="media.mp4"),
         ipc.ProgressReport(progress=Progress(duration=1.5, frames=45, silence_inserted=0.25), recording=True),
+        ipc.SpansChanged(
+            spans=(
+                TrackSpan(
+                    number=3,
+                    sid="TR_1",
+                    kind="video",
+                    start=1.5,
+                    muted=(Span(start=2.0), Span(start=1.6, end=1.7)),
+                    sizes=(SizeChange(at=2.5, width=640, height=360),),
+                ),
+            ),
+            gaps=(MediaGap(start=1.0, end=1.5, reason="absent"),),
+        ),
+        ipc.ProgressReport(
+            progress=Progress(corrections=Corrections(frames_late=2, receive_delay=0.05)), recording=False
+        ),
         ipc.Ended(
             phase=Phase.COMPLETE,
             reason=EndReason.SOURCE_CLOSED,

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from egress_recorder.contract import Gap, Manifest, Part, Phase
+from egress_recorder.contract import Gap, Manifest, Part, Phase, RecorderConfig
 from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
 from egress_recorder.manifest import ManifestPlace, ManifestWriter, merge
+from egress_recorder.spans import PartMedia
+from egress_recorder.supervisor.outputs import Output, manifest_places
 
 pytestmark = pytest.mark.unit
 
@@ -139,3 +141,81 @@ async def test_a_slow_write_cannot_overtake_the_last_one() -> None:
     assert await closing
     assert store.data is not None
     assert Manifest.parse(store.data).phase is Phase.COMPLETE
+
+
+def test_what_a_file_holds_is_kept_with_its_hash() -> None:
+    hashed, bare = (PartMedia(part=1, zero_at=T0, sha256=text) for text in ("ab", ""))
+    second = PartMedia(part=2, zero_at=T0)
+    assert merge(manifest(media=(bare,)), manifest(media=(hashed, second))).media == (hashed, second)
+    assert merge(manifest(media=(hashed,)), manifest(media=(bare,))).media == (hashed,)
+
+
+class Uploads:
+    """A storage that notes what a probe does to it; `fault` is raised by the named call."""
+
+    min_part_size = 1
+
+    def __init__(self, fault: str = "") -> None:
+        self.calls: list[str] = []
+        self.fault = fault
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*_: Any, **__: Any) -> None:
+            self.calls.append(name)
+            if name == self.fault:
+                raise AuthorizationError(f"no {name}")
+
+        return call
+
+
+@pytest.mark.parametrize("fault", ["begin", "put_part"])
+async def test_a_place_without_manifest_is_probed_by_an_upload_that_is_given_up(fault: str) -> None:
+    for storage in (Uploads(), Uploads(fault)):
+        made = ManifestWriter(
+            [ManifestPlace(storage, "EG_x.json", "fileOutputs[0]", written=False)],  # type: ignore[arg-type]
+            manifest,
+        )
+        assert (await made.read(), made.location) == (None, "")
+        if storage.fault:
+            with pytest.raises(AuthorizationError, match=f"no {fault}"):
+                await made.probe()
+        else:
+            await made.probe()
+            assert await made.close()
+            assert storage.calls == ["begin", "put_part", "abort"]
+        if storage.fault == "put_part":
+            assert storage.calls[-1] == "abort"
+
+
+async def test_a_probe_that_may_not_be_cleared_away_is_no_failure() -> None:
+    storage = Uploads("abort")
+    await ManifestWriter(
+        [ManifestPlace(storage, "EG_x.json", "fileOutputs[0]", written=False)],  # type: ignore[arg-type]
+        manifest,
+    ).probe()
+    assert storage.calls == ["begin", "put_part", "abort"]
+
+
+def test_an_output_without_manifest_does_not_take_it_from_its_neighbour() -> None:
+    outputs = [
+        {"filepath": path, "destination": {"kind": "pvc", "volume": "v"}, "disableManifest": disabled}
+        for path, disabled in (("x/a.mp4", True), ("x/b.mp4", False), ("y/c.mp4", True))
+    ]
+    config = RecorderConfig.model_validate(
+        {
+            "egressId": "EG_x",
+            "url": "ws://x",
+            "roomName": "r",
+            "source": {"kind": "participant", "identity": "alice"},
+            "outputs": outputs,
+            "requestedAt": T0.isoformat(),
+        }
+    )
+    opened = [
+        Output(index=index, filepath=output.filepath, storage=Store(), uploader=None)  # type: ignore[arg-type]
+        for index, output in enumerate(config.outputs)
+    ]
+    assert [(place.key, place.written) for place in manifest_places(config, opened)] == [
+        ("x/EG_x.json", True),
+        ("y/EG_x.json", False),
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import sys
 from collections.abc import Sequence
@@ -274,3 +275,58 @@ async def test_a_scratch_directory_that_cannot_be_made_is_told(bench: Bench) -> 
     result = await bench.run({"then": "wait"})
     assert result.exit_code == 78
     assert "--scratch" in result.error
+
+
+async def test_the_manifest_holds_the_hash_of_the_finished_file(bench: Bench) -> None:
+    await bench.run({"media": 10, "then": "crash"}, {"media": 20, "then": "end"})
+    manifest = json.loads((bench.volume / "EG_test.json").read_text())
+    assert [(entry["part"], entry["sha256"]) for entry in manifest["media"]] == [
+        (number, hashlib.sha256((bench.volume / name).read_bytes()).hexdigest())
+        for number, name in ((1, "a.mp4"), (2, "a-p2.mp4"))
+    ]
+    assert [file["sha256"] for file in manifest["files"]] == [entry["sha256"] for entry in manifest["media"]]
+
+
+def unlisted(volume: Path) -> list[dict[str, Any]]:
+    return [
+        {
+            "filepath": "a.mp4",
+            "destination": {"kind": "pvc", "volume": "claim"},
+            "disableManifest": True,
+        }
+    ]
+
+
+async def test_without_a_manifest_only_the_media_is_in_the_destination(bench: Bench) -> None:
+    result = await bench.run({"media": 10, "then": "end"}, outputs=unlisted(bench.volume))
+    assert (result.phase, result.manifest_location) == ("Complete", "")
+    assert [path.name for path in bench.volume.rglob("*")] == ["a.mp4"]
+
+
+async def test_without_a_manifest_a_refused_destination_still_ends_it_before_there_is_media(
+    bench: Bench,
+) -> None:
+    bench.storage.part_faults = [AuthorizationError("fileOutputs[0].s3: wrong secret")]
+    result = await bench.run({"media": 10, "then": "wait"}, outputs=unlisted(bench.volume))
+    assert (result.phase, result.exit_code, result.error) == ("Failed", 77, "fileOutputs[0].s3: wrong secret")
+    assert (result.parts, list(bench.volume.iterdir())) == ((), [])
+
+
+async def test_without_a_manifest_a_later_part_goes_on_from_what_the_operator_knows(bench: Bench) -> None:
+    earlier = {
+        "part": 1,
+        "filename": "a.mp4",
+        "location": "pvc://claim/a.mp4",
+        "startedAt": "2026-11-22T10:00:00Z",
+        "endedAt": "2026-11-22T10:00:05Z",
+        "duration": 5.0,
+        "size": 50,
+        "endReason": "Interrupted",
+    }
+    prior = {"parts": [earlier], "startedAt": "2026-11-22T10:00:00Z", "progress": {"frames": 150}}
+    result = await bench.run(
+        {"media": 10, "then": "end"}, outputs=unlisted(bench.volume), part=2, prior=prior
+    )
+    assert [(part.part, part.filename) for part in result.parts] == [(1, "a.mp4"), (2, "a-p2.mp4")]
+    assert (len(result.gaps), result.progress.frames, result.progress.bytes_written) == (1, 180, 60)
+    assert [path.name for path in bench.volume.rglob("*")] == ["a-p2.mp4"]

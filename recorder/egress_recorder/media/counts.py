@@ -1,0 +1,70 @@
+"""Owns the counting of what the timeline corrects; plain numbers, no work of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.media.videolane import VideoLane
+from egress_recorder.vocabulary import Corrections
+
+PLAUSIBLE_DELAY = 5.0
+"""Seconds; a measured delay beyond it is a restarted counter."""
+
+
+class _Mean:
+    def __init__(self) -> None:
+        self.sum, self.count = 0.0, 0
+
+    def add(self, value: float) -> None:
+        self.sum, self.count = self.sum + value, self.count + 1
+
+
+class TimelineCounts:
+    """Counts of one file."""
+
+    def __init__(self, fps: int) -> None:
+        self.skipped = 0
+        """Frames given up because the encoder was seconds behind."""
+        self.overflow = 0
+        """Pictures that the ring had no place for."""
+        self._half_frame = 0.5 / fps
+        self._pictures_moved = 0
+        self._correction = self._largest = self._slewed = 0.0
+        self._added = self._removed = 0
+        self._sound, self._picture = _Mean(), _Mean()
+
+    def moved(self, correction: float) -> None:
+        """A picture was moved by so many seconds."""
+        self._slewed += abs(correction - self._correction)
+        self._correction = correction
+        self._largest = max(self._largest, abs(correction))
+        self._pictures_moved += abs(correction) >= self._half_frame
+
+    def delayed(self, seconds: float, *, sound: bool) -> None:
+        """The receiver held back a track by so much in the last half second."""
+        if 0.0 <= seconds < PLAUSIBLE_DELAY:
+            (self._sound if sound else self._picture).add(seconds + (OPUS_LOOKAHEAD if sound else 0.0))
+
+    def over(self, added: int, removed: int) -> None:
+        """A stream of sound is over; so many samples were added to it and removed from it."""
+        self._added += added
+        self._removed += removed
+
+    def total(self, lane: VideoLane[Any], *, added: int, removed: int) -> Corrections:
+        """Return all of it. `added` and `removed` belong to the streams that go on."""
+        # Pictures are moved to their sound: where there is sound, its delay is that of the whole file.
+        delay = self._sound if self._sound.count else self._picture
+        return Corrections(
+            frames_late=lane.late,
+            frames_surplus=lane.surplus,
+            frames_overflow=self.overflow,
+            frames_skipped=self.skipped,
+            pictures_moved=self._pictures_moved,
+            lip_sync=round(self._correction, 4),
+            lip_sync_max=round(self._largest, 4),
+            lip_sync_slewed=round(self._slewed, 4),
+            samples_added=self._added + added,
+            samples_removed=self._removed + removed,
+            receive_delay=round(delay.sum / delay.count, 6) if delay.count else 0.0,
+        )

@@ -1,0 +1,113 @@
+"""Owns what is known of the files' content: spans, gaps and hash per part, over this pod and the earlier ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from egress_recorder.contract import Progress
+from egress_recorder.spans import MAX_GAPS, MAX_SPANS, MediaGap, PartMedia, Span, TrackSpan, bounded
+
+
+@dataclass(slots=True)
+class _Content:
+    spans: dict[int, TrackSpan] = field(default_factory=dict)
+    spans_omitted: int = 0
+    gaps: list[MediaGap] = field(default_factory=list)
+    gaps_omitted: int = 0
+    sha256: str = ""
+
+
+class MediaLedger:
+    """Collects what capture processes and earlier manifests say; `entries` bounds it."""
+
+    def __init__(self) -> None:
+        self._prior: dict[int, PartMedia] = {}
+        self._own: dict[int, _Content] = {}
+
+    def adopt(self, media: Iterable[PartMedia]) -> None:
+        """Take over what an earlier part's manifest knows."""
+        self._prior = {one.part: one for one in media}
+
+    def holds(self, number: int, spans: Iterable[TrackSpan], gaps: Iterable[MediaGap]) -> None:
+        """Note spans (each replaces the former one of its number) and new gaps of one of our parts."""
+        content = self._own.setdefault(number, _Content())
+        for span in spans:
+            content.spans[span.number] = span
+        content.gaps += gaps
+        while len(content.spans) > MAX_SPANS:
+            del content.spans[min(content.spans)]
+            content.spans_omitted += 1
+        if (surplus := len(content.gaps) - MAX_GAPS) > 0:
+            del content.gaps[:surplus]
+            content.gaps_omitted += surplus
+
+    def hashed(self, number: int, sha256: str) -> None:
+        """Note the SHA-256 of a part's closed file."""
+        self._own.setdefault(number, _Content()).sha256 = sha256
+
+    def entry(
+        self, number: int, *, started_at: datetime, duration: float, over: bool, progress: Progress
+    ) -> PartMedia:
+        """Return the account of one of our parts. `over`: its file is closed, nothing in it goes on."""
+        content = self._own.get(number, _Content())
+        delay = progress.corrections.receive_delay
+        zero_at = started_at - timedelta(seconds=delay)
+        end = duration if over else None
+        return PartMedia(
+            part=number,
+            zero_at=zero_at,
+            receive_delay=delay,
+            duration=duration,
+            sha256=content.sha256,
+            tracks=tuple(
+                _dated(span, zero_at, end)
+                for _, span in sorted(content.spans.items())
+                if end is None or span.start < end
+            ),
+            tracks_omitted=content.spans_omitted,
+            gaps=tuple(
+                replace(
+                    gap, end=gap.end if end is None else min(gap.end, end), started_at=_at(zero_at, gap.start)
+                )
+                for gap in content.gaps
+                if end is None or gap.start < end
+            ),
+            gaps_omitted=content.gaps_omitted,
+            progress=progress,
+        )
+
+    def entries(self, own: Sequence[PartMedia]) -> tuple[PartMedia, ...]:
+        """Return the accounts of all parts, in order; of too many spans and gaps the oldest are left out."""
+        parts = {**self._prior, **{one.part: one for one in own}}
+        return bounded(parts[number] for number in sorted(parts))
+
+
+def _dated(span: TrackSpan, zero_at: datetime, file_end: float | None) -> TrackSpan:
+    """Return the span with its UTC times, cut at the end of the file."""
+    end = span.end
+    if file_end is not None:
+        end = file_end if end is None else min(end, file_end)
+    return replace(
+        span,
+        end=end,
+        started_at=_at(zero_at, span.start),
+        ended_at=None if end is None else _at(zero_at, end),
+        muted=_cut(span.muted, end),
+        stalled=_cut(span.stalled, end),
+    )
+
+
+def _cut(spans: tuple[Span, ...], end: float | None) -> tuple[Span, ...]:
+    if end is None:
+        return spans
+    return tuple(
+        Span(start=one.start, end=end if one.end is None else min(one.end, end))
+        for one in spans
+        if one.start < end
+    )
+
+
+def _at(zero_at: datetime, seconds: float) -> datetime:
+    return zero_at + timedelta(seconds=seconds)

@@ -1,0 +1,37 @@
+"""Owns what the parts of earlier recorders mean: where their media ends, and each of them once. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from egress_recorder.contract import EndReason, Part
+
+
+def prior_end(parts: Iterable[Part]) -> tuple[datetime | None, str]:
+    """Return where the earlier recorders' media ends, and why.
+
+    A part that was not uploaded before its recorder was killed is lost: what it recorded is in no file.
+    """
+    end: datetime | None = None
+    reason = ""
+    for part in parts:
+        if part.output != 0 and end is not None:
+            continue
+        killed = not part.ended_at or part.end_reason.startswith(EndReason.KILLED.value)
+        until = part.ended_at or part.started_at
+        if killed and not part.location:
+            until = part.started_at
+        elif not part.ended_at and part.started_at:
+            until = part.started_at + timedelta(seconds=part.duration)
+        if until is not None and (end is None or until > end):
+            end, reason = until, part.end_reason or EndReason.KILLED.value
+    return end, reason
+
+
+def once(parts: Iterable[Part]) -> list[Part]:
+    """Return one entry per part, whatever the number of outputs."""
+    first: dict[int, Part] = {}
+    for part in parts:
+        first.setdefault(part.part, part)
+    return list(first.values())
