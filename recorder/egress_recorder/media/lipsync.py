@@ -19,6 +19,10 @@ FAR, FAR_RATE = 0.08, 1.0
 """Seconds of error beyond which pictures follow at `FAR_RATE` seconds per second: out of sync is seen more than haste."""
 
 
+RESTLESS = 0.06
+"""Seconds between the extremes of the last measurements from which on the next one is worth waiting for."""
+
+
 class Slew:
     """A value that follows its target with at most `rate` per second; the first target is taken at once.
 
@@ -59,9 +63,14 @@ class LipSync:
         """The track is over; a new one with the same name starts with new counters."""
         self._delays.pop(track, None)
 
-    def known(self, video: str, audio: str | None) -> bool:
-        """True when both delays were measured, or there is no sound to be met."""
-        return audio is None or (video in self._delays and audio in self._delays)
+    def calm(self, video: str, audio: str | None) -> bool:
+        """True when both delays were measured and that of the sound hardly changes, or there is no sound to be met."""
+        if audio is None:
+            return True
+        if video not in self._delays or audio not in self._delays:
+            return False
+        lately = [seconds for _, seconds in self._delays[audio]]
+        return max(lately) - min(lately) < RESTLESS
 
     def correction(self, video: str, audio: str | None, at: float) -> float:
         """Return the seconds that a picture captured at `at` is moved later (or, negative, earlier)."""

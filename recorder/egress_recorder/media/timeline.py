@@ -28,21 +28,18 @@ C = TypeVar("C")
 
 HOLD = 0.15
 """Seconds that a picture waits for the delays of its moment to be measured."""
-HOLD_UNKNOWN = 0.4
-"""The same while the first measurement is awaited (a picture without it would be moved by nothing)."""
+HOLD_RESTLESS = 0.4
+"""The same while the first measurement is awaited and while the delay of the sound changes much (a starved machine)."""
 RING_SECONDS = 0.5
 """Bound of the ring; beyond it the oldest picture goes (only a clock that jumps can fill it)."""
 LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
 STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
-AXIS_RATE, AXIS_RATE_YOUNG = 0.0005, 0.005
-"""Seconds per second by which the axis is moved, the latter in the first `AXIS_YOUNG` seconds of the file."""
-AXIS_YOUNG = 10.0
-AXIS_MOST = 0.05
-"""Seconds by which the axis may be moved in all, and never more than a tick."""
-AXIS_DEADBAND = 0.002
-"""Seconds of lateness of the pictures for which the axis is not moved."""
+AXIS_RATE, AXIS_RATE_YOUNG, AXIS_YOUNG = 0.0005, 0.005, 10.0
+"""Seconds per second by which the axis is moved, the second one in the first `AXIS_YOUNG` seconds of the file."""
+AXIS_MOST, AXIS_DEADBAND = 0.05, 0.002
+"""Seconds by which it may be moved in all (never more than a tick), and of lateness for which it is not moved."""
 MAX_BACKLOG = 5.0
 """Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
@@ -229,8 +226,8 @@ class Timeline(Generic[P, C]):
 
     def _hold(self, track: str) -> float:
         """How long a picture waits; what is written waits longer in any case (HOLD + LATE)."""
-        known = self._lipsync.known(track, next(iter(self._audios), None))
-        return HOLD if known or track not in self._videos else HOLD_UNKNOWN
+        calm = self._lipsync.calm(track, next(iter(self._audios), None))
+        return HOLD if calm or track not in self._videos else HOLD_RESTLESS
 
     def _place(self, track: str, picture: P | None, captured: float) -> None:
         assert self.origin is not None

@@ -238,3 +238,29 @@ def test_a_failed_connect_is_explained(text: str, code: int, words: str) -> None
     assert words in str(error)
     for secret in ("eyJ", "geheim", "abcdefgh"):
         assert secret not in str(error)
+
+
+def test_measurements_are_calm_when_both_are_there_and_the_sound_hardly_moves() -> None:
+    sync = LipSync()
+    assert sync.calm("v", None)
+    assert not sync.calm("v", "a")
+    sync.measured("v", 0.02, 0.0)
+    sync.measured("a", 0.05, 0.0)
+    assert sync.calm("v", "a")
+    sync.measured("a", 0.20, 0.25)
+    assert not sync.calm("v", "a")
+    for number in range(16):
+        sync.measured("a", 0.20, 0.5 + number / 4)
+    assert sync.calm("v", "a")
+
+
+def test_pictures_that_are_far_from_their_sound_follow_it_faster() -> None:
+    near, far = LipSync(), LipSync()
+    for sync, step in ((near, 0.05), (far, 0.5)):
+        sync.measured("v", 0.0, 0.0)
+        sync.measured("a", 0.1, 0.0)
+        sync.correction("v", "a", 0.0)
+        sync.measured("a", 0.1 + step, 0.001)
+    assert near.correction("v", "a", 0.1) - near.correction("v", "a", 0.0) <= 0.0251
+    before = 0.1 + OPUS_LOOKAHEAD
+    assert far.correction("v", "a", 0.1) - before == pytest.approx(0.1, abs=0.01)
