@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration verify format bench bench-recorder bench-sync bench-sync-load bench-operator bench-start bench-sizing crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-sync bench-sync-load bench-operator bench-start bench-sizing crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -11,6 +11,9 @@ UV := $(shell command -v uv 2>/dev/null || echo $(CACHE)/uv/bin/uv)
 GO_GROUP := $(if $(shell command -v go 2>/dev/null || ls /usr/local/go/bin/go 2>/dev/null),,--group go)
 CHART := helm/livekit-egress-operator
 PYTEST_ARGS ?=
+# Cases of the conformance suite at once; its options, for example --case mute or --play.
+JOBS ?= 2
+CONFORMANCE_ARGS ?=
 
 help:  ## show this list
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,7 +43,7 @@ test: $(VENV)/.synced  ## unit and integration tests; builds and starts what the
 	@$(RUN)/python -m devstack build
 	@$(RUN)/python -m devstack build helm
 	@$(RUN)/python -m devstack.gotools tests/gitops/kstatus tests/gitops/argohealth
-	$(RUN)/pytest tests/unit tests/integration tests/gitops $(PYTEST_ARGS)
+	$(RUN)/pytest tests/unit tests/integration tests/conformance tests/gitops $(PYTEST_ARGS)
 
 test-unit: $(VENV)/.synced  ## hermetic tests only
 	$(RUN)/pytest tests/unit -m unit $(PYTEST_ARGS)
@@ -49,7 +52,11 @@ test-integration: $(VENV)/.synced  ## tests against the real servers only
 	@$(RUN)/python -m devstack build
 	@$(RUN)/python -m devstack build helm
 	@$(RUN)/python -m devstack.gotools tests/gitops/kstatus tests/gitops/argohealth
-	$(RUN)/pytest tests/integration tests/gitops $(PYTEST_ARGS)
+	$(RUN)/pytest tests/integration tests/conformance tests/gitops $(PYTEST_ARGS)
+
+conformance: $(VENV)/.synced  ## every behaviour of participants and tracks, proven on decoded files; report in dist/conformance
+	@$(RUN)/python -m devstack build
+	@$(RUN)/python -m devstack.conformance --jobs $(JOBS) $(CONFORMANCE_ARGS)
 
 verify: $(VENV)/.synced  ## format, lint, types, import rules, manifests, chart (helm lint, kubeconform, checkov), docs
 	$(UV) lock --check --quiet
@@ -62,6 +69,7 @@ verify: $(VENV)/.synced  ## format, lint, types, import rules, manifests, chart 
 	$(RUN)/python -m egress_operator.crds --check $(CHART)/files/crds
 	$(RUN)/python docs/generate_reference.py --check
 	$(RUN)/python docs/generate_chart_reference.py --check
+	$(RUN)/python docs/generate_behaviour.py --check
 	$(RUN)/python -m devstack.charts
 	$(RUN)/pytest --quiet tests/docs tests/charts
 

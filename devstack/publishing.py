@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from livekit import api, rtc
 from livekit.rtc._proto import room_pb2
 from livekit.rtc._proto.room_pb2 import AudioEncoding
@@ -162,7 +163,7 @@ class Publisher:
                 stereo = testpattern.sound(
                     position, step, beep=not self.options.no_beep, scale=scale, variant=feed.variant
                 )
-                data = stereo[:, :1] if self.options.mono else stereo
+                data = stereo.mean(axis=1, keepdims=True).astype(np.int16) if self.options.mono else stereo
                 await sink.capture_frame(
                     rtc.AudioFrame(data.tobytes(), testpattern.SAMPLE_RATE, data.shape[1], step)
                 )

@@ -34,8 +34,9 @@ _DIP = 0.88
 def _windowed(
     sound: Mono, frequency: float, length: int, begins: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.complex128]:
-    time = np.arange(len(sound)) / SAMPLE_RATE
-    sums = np.concatenate(([0], np.cumsum(sound * np.exp(-2j * np.pi * frequency * time))))
+    # All frequencies are multiples of 20 Hz: one period of that is repeated.
+    period = np.exp(-2j * np.pi * frequency * np.arange(SAMPLE_RATE // 20) / SAMPLE_RATE)
+    sums = np.concatenate(([0], np.cumsum(sound * np.resize(period, len(sound)))))
     return np.asarray(2 * (sums[begins + length] - sums[begins]) / length, np.complex128)
 
 
@@ -81,6 +82,8 @@ def breaks(sound: Mono, variant: Variant, free: npt.NDArray[np.bool_]) -> list[f
         if not free[: len(tone)].any():
             return []
         usual = float(np.median(abs(tone[free[: len(tone)]])))
+        if usual < HEARD:
+            continue
         if frequency == variant.left:
             found[: len(tone)] |= abs(tone) < _DIP * usual
         phase = np.unwrap(np.angle(tone))

@@ -1,4 +1,4 @@
-"""Owns the command line: `python -m devstack.conformance` runs all cases, prints the table and writes the report."""
+"""Owns the command line: `python -m devstack.conformance` runs the cases, prints the table and writes the report."""
 
 from __future__ import annotations
 
@@ -6,35 +6,59 @@ import argparse
 import sys
 from pathlib import Path
 
+from devstack import browser
+from devstack.conformance import report, report_html
 from devstack.conformance.cases import all_cases
 from devstack.conformance.runner import Suite
 
 
-def main() -> None:
-    """Run what the command line asks for; exit code 1 when a case does not pass."""
-    parser = argparse.ArgumentParser(prog="devstack.conformance", description=__doc__)
-    parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="NAME")
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="devstack.conformance", description="Prove every behaviour on decoded files."
+    )
+    parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="print the cases and what they prove")
     parser.add_argument("--short", action="store_true", help="only the cases that `make test` runs")
     parser.add_argument("--play", action="store_true", help="play every file to its end in headless Chromium")
-    parser.add_argument("--jobs", type=int, default=1, help="cases at once")
-    parser.add_argument("--output", type=Path, default=Path("dist/conformance"))
-    options = parser.parse_args()
-    cases = all_cases()
-    if options.list:
-        for case in cases.values():
-            print(f"{case.name}: {case.proves}")
-        return
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at once (1)")
+    parser.add_argument(
+        "--output", type=Path, default=Path("dist/conformance"), metavar="DIR", help="report and recordings"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run what the command line asks for; exit code 1 when a case fails, 64 for a name that is none, 69 without a browser."""
+    options, cases = _options(), all_cases()
     if unknown := [name for name in options.case if name not in cases]:
-        sys.exit(f"unknown case {', '.join(unknown)}: see --list")
+        print(f"--case {unknown[0]} is not the name of a case: see --list")
+        sys.exit(64)
     chosen = [
         case
         for case in cases.values()
         if (not options.case or case.name in options.case) and (not options.short or case.short)
     ]
-    with Suite(options.output / "runs") as suite:
-        outcomes = suite.run(chosen, jobs=options.jobs)
-    sys.exit(0 if all(outcome.passed or outcome.skipped for outcome in outcomes) else 1)
+    if options.list:
+        width = max(len(case.name) for case in chosen)
+        for case in chosen:
+            print(f"{case.name.ljust(width)}  {case.proves}")
+        return
+    if options.play and not browser.available():
+        print("--play needs a browser: apt-get install chromium")
+        sys.exit(69)
+    try:
+        with Suite(options.output / "runs") as suite:
+            outcomes = suite.run(chosen, jobs=options.jobs, play=options.play)
+    except KeyboardInterrupt:
+        print("interrupted; nothing is left running")
+        sys.exit(130)
+    table = report.text(outcomes)
+    (options.output / "report.txt").write_text(table + "\n")
+    page = options.output / "report.html"
+    page.write_text(report_html.page(outcomes))
+    total = report.summary(outcomes)
+    print(f"\n{table}\nreport: {page}\n{report.figure(total)}", flush=True)
+    sys.exit(1 if total.failed else 0)
 
 
 if __name__ == "__main__":

@@ -8,86 +8,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from devstack.conformance.actor import Effect, Kind, Stimulus, find
+from devstack.conformance.grace import LIVEKIT, OURS, Grace
+from devstack.conformance.log import Cast, Change, Log, Window
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grace:
-    """Seconds around a change in which a file need not show yet what is asked."""
-
-    before: float = 0.15
-    """What the clocks of publisher and recorder and the delay of the path may differ by."""
-    publish: float
-    """After a track was published (settling: negotiation, first key frame, jitter buffer)."""
-    edge: float
-    """After mute, unmute, unpublish and departure."""
-    keyframe: float
-    """Longer for a picture after unmute: the next key frame."""
-    hold: float = 2.5
-    """After pictures stopped without any sign: a camera stays for 2 s (media/timeline.py), then it is black."""
-    tail: float
-    """At the end of the recording."""
-
-    def after(self, effect: Effect, kind: Kind) -> float:
-        """Return the seconds of grace after an effect."""
-        if effect.reason == "held" and effect.off:
-            return self.hold
-        if effect.off or effect.reason == "away":
-            return self.edge if effect.off else self.publish
-        if effect.reason == "unpublished":
-            return self.publish
-        return self.edge + (self.keyframe if kind == "video" else 0.0)
-
-
-LIVEKIT = Grace(publish=3.0, edge=1.0, keyframe=2.0, tail=1.0)
-"""LiveKit Egress' own (E:test/plan.go, reference livekit-egress.md §8.2)."""
-OURS = Grace(publish=1.0, edge=0.4, keyframe=0.6, tail=0.3)
-"""What this suite asks where the network has no fault: three times as strict."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cast:
-    """An actor as a plan knows it; a participant that comes again is another cast of the same identity."""
-
-    key: str
-    identity: str
-    start: float
-    framerate: int
-    stimuli: tuple[Stimulus, ...]
-    published: frozenset[str]
-    entered: float
-    """When it had published what it publishes at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A command as it was carried out between `begin` and `end`."""
-
-    begin: float
-    end: float
-    key: str
-    effect: Effect
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A time in which a kind of media (None: both) is not judged, and why."""
-
-    begin: float
-    end: float
-    kind: Kind | None
-    reason: str
-
-
-@dataclass(slots=True)
-class Log:
-    """What a case did."""
-
-    casts: dict[str, Cast] = field(default_factory=dict)
-    changes: list[Change] = field(default_factory=list)
-    disturbances: list[Window] = field(default_factory=list)
+__all__ = [  # the words of a plan, in one place for those who write cases
+    "LIVEKIT",
+    "OURS",
+    "Cast",
+    "Change",
+    "Grace",
+    "Log",
+    "Plan",
+    "Selection",
+    "Stretch",
+    "Voice",
+    "Window",
+    "build",
+    "subtract",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +66,24 @@ class Plan:
     stretches: tuple[Stretch, ...]
     graces: tuple[Window, ...]
     casts: dict[str, Cast]
+    settling: tuple[Window, ...] = ()
+    """Times in which only presence and absence are judged."""
 
     def of(self, kind: Kind) -> list[Stretch]:
         """Return the stretches of one kind."""
         return [stretch for stretch in self.stretches if stretch.kind == kind]
 
+    def settled(self, stretch: Stretch) -> list[tuple[float, float]]:
+        """Return the parts of a stretch in which everything is judged."""
+        holes = [(w.begin, w.end) for w in self.settling if w.kind in {None, stretch.kind}]
+        return subtract((stretch.begin, stretch.end), holes)
 
+    def is_settled(self, at: float, kind: Kind) -> bool:
+        """True when everything of this kind is judged at this time."""
+        return not any(w.begin <= at < w.end for w in self.settling if w.kind in {None, kind})
+
+
+SETTLES = "published"
 Selection = Callable[[str, Stimulus], bool]
 """(identity, track) → it belongs to the recording."""
 
@@ -163,7 +116,15 @@ def build(log: Log, selection: Selection, window: tuple[float, float], grace: Gr
                 for x, y in subtract((a, b), closed)
                 if y - x > 0.05
             ]
-    return Plan(begin, end, tuple(stretches), tuple(graces), dict(log.casts))
+    settling = [
+        Window(begin, begin + grace.settle, None, "start"),
+        *(
+            Window(w.begin, w.end + max(0.0, grace.settle - grace.publish), w.kind, w.reason)
+            for w in _graces(log, selection, grace)
+            if w.reason.endswith(SETTLES)
+        ),
+    ]
+    return Plan(begin, end, tuple(stretches), tuple(graces), dict(log.casts), tuple(settling))
 
 
 def _states(
@@ -235,11 +196,22 @@ def _graces(log: Log, selection: Selection, grace: Grace) -> list[Window]:
                 change.begin - grace.before,
                 change.end + grace.after(change.effect, kind),
                 kind,
-                f"{change.key} {change.effect.label} {change.effect.reason}",
+                f"{change.key} {change.effect.label} {_word(change.effect)}",
             )
             for kind in touched
         ]
     return windows
+
+
+def _word(effect: Effect) -> str:
+    """Name what happened."""
+    words = {
+        "unpublished": ("unpublished", SETTLES),
+        "muted": ("muted", "unmuted"),
+        "held": ("held", "resumed"),
+        "away": ("left", SETTLES),
+    }
+    return words[effect.reason][not effect.off] if effect.reason in words else effect.reason
 
 
 def _merged(

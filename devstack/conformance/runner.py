@@ -4,48 +4,36 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from devstack import browser
 from devstack.conformance import plan
 from devstack.conformance.case import Case
-from devstack.conformance.judge import Verdict, judge
+from devstack.conformance.judge import judge
 from devstack.conformance.judge_container import Remains
 from devstack.conformance.observe import observe
+from devstack.conformance.outcome import Outcome
 from devstack.conformance.recording import Recording
 from devstack.conformance.scene import Scene
+from devstack.conformance.strip import strip
 from devstack.livekit import LiveKitServer
 from devstack.process import say
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What came of one case: a verdict per recording, or the reason why there is none."""
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A case that ran and is not judged yet; without a scene when it was skipped."""
 
-    case: Case
-    verdicts: list[Verdict] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
-    failure: str = ""
-    """The script or a program failed."""
-    skipped: str = ""
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """True when everything is as it has to be."""
-        return not self.failure and not self.skipped and all(verdict.passed for verdict in self.verdicts)
-
-    @property
-    def problems(self) -> list[str]:
-        """All that is not as it has to be."""
-        found = [problem for verdict in self.verdicts for problem in verdict.problems]
-        return [*found, self.failure] if self.failure else found
+    outcome: Outcome
+    scene: Scene | None
 
 
 class Suite:
@@ -55,6 +43,7 @@ class Suite:
         """`directory` gets one directory per case: recordings, logs, configuration."""
         self.directory = directory
         self._progress = progress
+        self._interrupted = threading.Event()
         self._server = LiveKitServer(directory / "livekit", progress=lambda _: None)
 
     def __enter__(self) -> Self:
@@ -71,76 +60,97 @@ class Suite:
         """End it."""
         self._server.stop()
 
-    def run(self, cases: Sequence[Case], *, jobs: int = 1) -> list[Outcome]:
-        """Run cases, at most `jobs` at once, those that must be alone at the end; return the outcomes in their order."""
-        outcomes: dict[str, Outcome] = {}
-        together = [case for case in cases if not case.alone] if jobs > 1 else []
-        with ThreadPoolExecutor(max(1, jobs)) as pool:
-            futures: list[Future[Outcome]] = []
+    def run(self, cases: Sequence[Case], *, jobs: int = 1, play: bool = False) -> list[Outcome]:
+        """Run cases and judge them; return the outcomes in their order. `play`: in headless Chromium as well.
+
+        With several jobs everything is recorded first: judging takes a core that recorders would miss. Cases that must
+        be alone come last.
+        """
+        if jobs <= 1:
+            return [self.judge(self.record(case), play=play) for case in cases]
+        taken: dict[str, Take] = {}
+        with ThreadPoolExecutor(jobs) as pool:
+            futures = [pool.submit(self.record, case) for case in cases if not case.alone]
             try:
-                futures = [pool.submit(self.run_one, case) for case in together]
-                for future in futures:
-                    outcome = future.result()
-                    outcomes[outcome.case.name] = outcome
+                for future in as_completed(futures):
+                    taken[future.result().outcome.case.name] = future.result()
             except BaseException:
+                self._interrupted.set()
                 for future in futures:
                     future.cancel()
                 raise
         for case in cases:
-            if case.name not in outcomes:
-                outcomes[case.name] = self.run_one(case)
-        return [outcomes[case.name] for case in cases]
+            if case.name not in taken:
+                taken[case.name] = self.record(case)
+        return [self.judge(taken[case.name], play=play) for case in cases]
 
-    def run_one(self, case: Case) -> Outcome:
-        """Run one case and judge it; whatever fails becomes part of the outcome."""
+    def record(self, case: Case) -> Take:
+        """Let a case run; whatever fails becomes part of its outcome."""
         outcome = Outcome(case)
         if reason := case.unavailable():
             outcome.skipped = reason
-            self._progress(f"{case.name}: skipped, {reason}")
-            return outcome
+            return Take(outcome, None)
         began = time.monotonic()
         directory = self.directory / case.name
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        room = f"{case.name}-{secrets.token_hex(4)}"
         lines: list[str] = []
 
         def note(text: str) -> None:
             lines.append(f"{time.time():.3f} {text}")
 
-        scene = Scene(self._server, room, directory, note)
+        room = f"{case.name}-{secrets.token_hex(4)}"
+        scene = Scene(self._server, room, directory, note, interrupted=self._interrupted)
+        self._progress(f"{case.name}: runs, about {case.seconds:.0f} s")
         try:
             case.script(scene)
             scene.stop()
             scene.finish()
         except Exception as error:  # noqa: BLE001 - a failed script is a result like any other
-            outcome.failure = f"{type(error).__name__}: {error}"
-            (directory / "traceback.txt").write_text(traceback.format_exc())
+            _fail(outcome, error, directory)
         finally:
             scene.close()
             (directory / "scene.log").write_text("\n".join(lines) + "\n")
-        if not outcome.failure:
+        outcome.seconds = time.monotonic() - began
+        return Take(outcome, scene)
+
+    def judge(self, take: Take, *, play: bool = False) -> Outcome:
+        """Judge what a case left, say how it went."""
+        outcome, scene = take.outcome, take.scene
+        if scene is not None and not outcome.failure:
             try:
                 for recording in scene.recordings:
-                    outcome.verdicts.append(_judge(case, scene, recording))
-                    outcome.files += [path for path, _ in recording.files()]
+                    _judge(outcome, scene, recording, play=play)
             except Exception as error:  # noqa: BLE001 - a file that cannot be judged is a result as well
-                outcome.failure = f"{type(error).__name__}: {error}"
-                (directory / "traceback.txt").write_text(traceback.format_exc())
-        outcome.seconds = time.monotonic() - began
-        problems = outcome.problems
-        self._progress(f"{case.name}: {'ok' if outcome.passed else 'FAILED'} ({outcome.seconds:.0f} s)")
-        for problem in problems:
+                _fail(outcome, error, self.directory / outcome.case.name)
+        reason = f", {outcome.skipped}" if outcome.skipped else f" ({outcome.seconds:.0f} s)"
+        self._progress(f"{outcome.case.name}: {outcome.word}{reason}")
+        for problem in outcome.problems:
             self._progress(f"    {problem}")
         return outcome
 
 
-def _judge(case: Case, scene: Scene, recording: Recording) -> Verdict:
+def _fail(outcome: Outcome, error: Exception, directory: Path) -> None:
+    outcome.failure = f"{type(error).__name__}: {error}"
+    (directory / "traceback.txt").write_text("".join(traceback.format_exception(error)))
+
+
+def _judge(outcome: Outcome, scene: Scene, recording: Recording, *, play: bool) -> None:
+    case, files = outcome.case, recording.files()
     end = recording.expected_end or recording.stopped_at or last_departure(scene.log, recording)
     wanted = plan.build(scene.log, recording.selection, (recording.ready_at, end), case.grace)
-    seen = observe(recording.files())
+    seen = observe(files)
     left = Remains(recording.exit_code, recording.result, recording.manifest(), recording.encoding)
-    return judge(case.expect, wanted, seen, left)
+    verdict = judge(case.expect, wanted, seen, left)
+    outcome.verdicts.append(verdict)
+    outcome.files += [path for path, _ in files]
+    if seen.pieces:
+        outcome.strips.append(strip(wanted, seen, files))
+    if play:
+        for path, _ in files:
+            playback = browser.play(path)
+            if not playback.plays:
+                verdict.problems.append(f"Chromium: {playback.summary()}")
 
 
 def last_departure(log: plan.Log, recording: Recording) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,13 +26,21 @@ class Scene:
     """One room of a case. Whatever it starts ends with it, also when the script fails."""
 
     def __init__(
-        self, server: LiveKitServer, room: str, directory: Path, say: Callable[[str], None] = lambda _: None
+        self,
+        server: LiveKitServer,
+        room: str,
+        directory: Path,
+        say: Callable[[str], None] = lambda _: None,
+        *,
+        interrupted: threading.Event | None = None,
     ) -> None:
+        """`say` takes one line per event; when `interrupted` is set, the next wait raises InterruptedError."""
         self.server, self.room, self.directory = server, room, directory
         self.log = Log()
         self.recordings: list[Recording] = []
         self._say = say
         self._keys: dict[int, str] = {}
+        self._interrupted = interrupted or threading.Event()
         self._stack = contextlib.ExitStack()
 
     def own_server(self, *, relayed: bool = False, codecs: Sequence[str] = ()) -> NetRelay | None:
@@ -166,12 +175,13 @@ class Scene:
     # ---- time --------------------------------------------------------------------------------------------
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
-        time.sleep(seconds)
+        """Wait. Raises InterruptedError when the suite is to end."""
+        if self._interrupted.wait(max(0.0, seconds)):
+            raise InterruptedError("the suite was interrupted")
 
     def until(self, actor: Actor, second: float) -> None:
         """Wait for a second of an actor's clock; LiveKit's tests make changes at half seconds, away from flashes."""
-        time.sleep(max(0.0, actor.start + second - time.time()))
+        self.sleep(actor.start + second - time.time())
 
     @contextlib.contextmanager
     def disturbance(self, reason: str, *, settle: float, kind: Kind | None = None) -> Iterator[None]:

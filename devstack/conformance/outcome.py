@@ -1,0 +1,41 @@
+"""Owns what came of one case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devstack.conformance.case import Case
+from devstack.conformance.judge import Verdict
+from devstack.conformance.strip import Strip
+
+
+@dataclass(slots=True)
+class Outcome:
+    """A verdict per recording, or the reason why there is none."""
+
+    case: Case
+    verdicts: list[Verdict] = field(default_factory=list)
+    strips: list[Strip] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    failure: str = ""
+    """The script or a program failed."""
+    skipped: str = ""
+    """Why it cannot run here."""
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """True when everything is as it has to be."""
+        return not self.failure and not self.skipped and all(verdict.passed for verdict in self.verdicts)
+
+    @property
+    def word(self) -> str:
+        """The verdict for people."""
+        return "skipped" if self.skipped else "passed" if self.passed else "FAILED"
+
+    @property
+    def problems(self) -> list[str]:
+        """All that is not as it has to be."""
+        found = [problem for verdict in self.verdicts for problem in verdict.problems]
+        return [*found, self.failure] if self.failure else found

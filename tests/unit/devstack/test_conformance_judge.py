@@ -1,0 +1,272 @@
+"""The judge finds every flaw that a file can have, and nothing in a file without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devstack.conformance.actor import Stimulus, effects
+from devstack.conformance.case import Case, Expect
+from devstack.conformance.judge import Verdict, judge
+from devstack.conformance.judge_container import Remains
+from devstack.conformance.observe import Observation, Piece, Sight
+from devstack.conformance.outcome import Outcome
+from devstack.conformance.plan import OURS, Cast, Change, Log, Plan, build
+from devstack.conformance.report import figure, summary, text
+from devstack.conformance.report_html import page
+from devstack.mediacheck import MediaReport
+from devstack.testpattern import SAMPLE_RATE, sound
+from egress_recorder.contract import Encoding, Manifest, Part, Phase, Progress, RecorderResult
+
+pytestmark = pytest.mark.unit
+
+START, LENGTH, FPS = 1000.0, 10.0, 30
+ENCODING = Encoding(width=640, height=360)
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+
+
+def planned(*steps: tuple[float, str]) -> Plan:
+    """Alice is recorded from her second 0 to 10."""
+    stimuli = (Stimulus("video", "video", "CAMERA", 0), Stimulus("audio", "audio", "MICROPHONE", 0))
+    alice = Cast("alice", "alice", START, FPS, stimuli, frozenset({"video", "audio"}), START)
+    changes = [
+        Change(START + at, START + at, "alice", effect) for at, line in steps for effect in effects(line)
+    ]
+    return build(Log({"alice": alice}, changes), lambda *_: True, (START, START + LENGTH), OURS)
+
+
+def recorded() -> MediaReport:
+    """A perfect file of it."""
+    count = int(LENGTH * FPS)
+    report = MediaReport(Path("media.mp4"), LENGTH, "h264", "aac", 640, 360, float(FPS), 2)
+    report.frame_times = [index / FPS for index in range(count)]
+    report.counters = list(range(count))
+    report.variants = [0] * count
+    report.lit = [index % FPS < 3 for index in range(count)]
+    report.areas = [(0, 0, 640, 360)] * count
+    report.profile, report.audio_rate, report.video_bitrate = "Main", 48000, 1e6
+    mono = sound(0, int(LENGTH * SAMPLE_RATE)).mean(1) / 32768
+    report.audio = np.stack((mono, mono)).astype(np.float32)
+    return report
+
+
+def remains(
+    *, exit_code: int = 0, phase: Phase = Phase.COMPLETE, dropped: int = 0, silence: float = 0.0
+) -> Remains:
+    part = Part(part=1, filename="media.mp4", location="x", started_at=NOW, duration=LENGTH)
+    progress = Progress(frames_dropped=dropped, silence_inserted=silence)
+    manifest = Manifest(
+        egress_id="EG_x", room_name="r", phase=phase, updated_at=NOW, parts=(part,), progress=progress
+    )
+    result = RecorderResult(egress_id="EG_x", phase=phase, details="End reason: StopEgress API")
+    return Remains(exit_code, result, manifest, ENCODING)
+
+
+def verdict(
+    report: MediaReport, plan: Plan | None = None, left: Remains | None = None, expect: Expect | None = None
+) -> Verdict:
+    sights = tuple(
+        Sight(START + at, at, 0, variant, number, lit, area)
+        for at, variant, number, lit, area in zip(
+            report.frame_times, report.variants, report.counters, report.lit, report.areas, strict=True
+        )
+    )
+    observation = Observation((Piece(START, report),), sights)
+    return judge(expect or Expect(), plan or planned(), observation, left or remains())
+
+
+def blacken(report: MediaReport, first: float, last: float) -> None:
+    for index in range(int(first * FPS), int(last * FPS)):
+        report.variants[index] = report.counters[index] = report.areas[index] = None
+        report.lit[index] = False
+
+
+def silence(report: MediaReport, first: float, last: float) -> None:
+    report.audio[:, int(first * SAMPLE_RATE) : int(last * SAMPLE_RATE)] = 0
+
+
+def test_a_perfect_file_passes_with_all_points() -> None:
+    found = verdict(recorded())
+
+    assert found.problems == []
+    assert (found.quality.score, found.missing, found.breaks) == (100, 0, 0)
+    assert found.quality.mean == pytest.approx(0, abs=1)
+
+
+def test_what_is_muted_has_to_be_black_and_silent() -> None:
+    plan = planned((4.5, "mute_video"), (6.5, "unmute_video"), (4.5, "mute_audio"), (6.5, "unmute_audio"))
+    wrong = verdict(recorded(), plan)
+    right = recorded()
+    blacken(right, 4.6, 6.6)
+    silence(right, 4.6, 6.6)
+
+    assert any("instead of black" in problem for problem in wrong.problems)
+    assert any("where silence is due" in problem for problem in wrong.problems)
+    assert verdict(right, plan, remains(silence=2.0)).problems == []
+
+
+def _stranger(report: MediaReport) -> None:
+    report.variants[200] = 2
+
+
+def _swapped(report: MediaReport) -> None:
+    report.counters[200], report.counters[201] = report.counters[201], report.counters[200]
+
+
+def _frozen(report: MediaReport) -> None:
+    report.counters[200:205] = [200] * 5
+
+
+def _other_voice(report: MediaReport) -> None:
+    other = sound(0, SAMPLE_RATE * 10, beep=False, variant=1).mean(1) / 32768
+    report.audio += other.astype(np.float32)
+
+
+def _one_channel(report: MediaReport) -> None:
+    report.audio[1] = 0
+
+
+def _broken(report: MediaReport) -> None:
+    for second in (4.5, 5.5, 6.5):
+        at = int(second * SAMPLE_RATE)
+        report.audio[:, at:] = np.roll(report.audio[:, at:], 300, axis=1)
+
+
+def _hole(report: MediaReport) -> None:
+    silence(report, 5.5, 5.52)
+
+
+def _late_sound(report: MediaReport) -> None:
+    report.audio = np.roll(report.audio, int(0.04 * SAMPLE_RATE), axis=1)
+
+
+def _big(report: MediaReport) -> None:
+    report.width = 1280
+
+
+def _fat(report: MediaReport) -> None:
+    report.video_bitrate = 3_200_000
+
+
+def _uneven(report: MediaReport) -> None:
+    report.frame_times[100] += 0.01
+
+
+def _baseline(report: MediaReport) -> None:
+    report.profile = "Constrained Baseline"
+
+
+def _mono(report: MediaReport) -> None:
+    report.channels = 1
+
+
+def _undecodable(report: MediaReport) -> None:
+    report.errors.append("video: invalid data")
+
+
+@pytest.mark.parametrize(
+    ("flaw", "words"),
+    [
+        (lambda report: blacken(report, 5.0, 5.1), "pictures are black instead of the picture of variant 0"),
+        (_stranger, "variant 2 instead of the picture of variant 0"),
+        (_swapped, "goes backwards"),
+        (_frozen, "stands still for 167 ms"),
+        (lambda report: silence(report, 5.2, 5.6), "is missing for"),
+        (_one_channel, "is missing for"),
+        (_other_voice, "variant 1 is heard although it must not be"),
+        (_broken, "the continuous tone breaks 3 times"),
+        (_hole, "1 holes of 20 ms"),
+        (_late_sound, "mean A/V offset -4"),
+        (_big, "video is (1280, 360"),
+        (_fat, "3200 kbit/s of video"),
+        (_uneven, "off the frame grid"),
+        (_baseline, "profile Constrained Baseline instead of Main"),
+        (_mono, "audio is aac 1 channels"),
+        (_undecodable, "decoding: video: invalid data"),
+    ],
+)
+def test_a_flaw_is_found_and_said(flaw: Callable[[MediaReport], None], words: str) -> None:
+    report = recorded()
+    flaw(report)
+
+    assert any(words in problem for problem in verdict(report).problems)
+
+
+def test_missing_numbers_are_accepted_only_when_they_were_counted() -> None:
+    report = recorded()
+    report.counters[200:202] = [199, 202]
+
+    assert any("2 of" in problem for problem in verdict(report).problems)
+    assert verdict(report, left=remains(dropped=2)).problems == []
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (remains(exit_code=70), "exit code 70 instead of 0"),
+        (remains(phase=Phase.FAILED), "phase Failed instead of Complete"),
+        (replace(remains(), result=None), "left no result"),
+        (replace(remains(), manifest=None), "there is no manifest"),
+    ],
+)
+def test_how_it_ended_is_judged(left: Remains, words: str) -> None:
+    assert any(words in problem for problem in verdict(recorded(), left=left).problems)
+
+
+def test_a_late_beginning_and_a_wrong_end_are_found() -> None:
+    late = build(Log(planned().casts, []), lambda *_: True, (START - 2, START + LENGTH - 2), OURS)
+    found = verdict(recorded(), replace(late, begin=START - 2))
+
+    assert any("the first media is 2.00 s late" in problem for problem in found.problems)
+    assert any("the file ends +2.00 s" in problem for problem in found.problems)
+
+
+def test_a_file_of_60_numbers_per_second_in_30_pictures_owes_every_second_one() -> None:
+    report = recorded()
+    report.counters = [2 * number for number in range(300)]
+    plan = planned()
+    alice = replace(plan.casts["alice"], framerate=60)
+
+    assert verdict(report, replace(plan, casts={"alice": alice})).problems == []
+
+
+def test_no_file_where_one_is_due_and_one_where_none_is() -> None:
+    nothing = judge(Expect(), planned(), Observation((), ()), remains())
+
+    assert "there is no file" in nothing.problems
+    assert any("nothing was to be" in p for p in verdict(recorded(), expect=Expect(parts=0)).problems)
+
+
+def outcome(name: str = "mute", **flaws: str) -> Outcome:
+    case = Case(name=name, proves="A <b> & its case.", script=lambda _: None)
+    return Outcome(case, [verdict(recorded())], **flaws)
+
+
+def test_the_table_ends_with_figures_and_names_what_is_wrong() -> None:
+    outcomes = [
+        outcome("mute"),
+        outcome("leaves", failure="TimeoutError: x"),
+        outcome("tab", skipped="no chromium"),
+    ]
+    table = text(outcomes)
+
+    assert "mute    passed   100.0" in table
+    assert "TimeoutError: x" in table
+    assert "1 of 3 cases pass, 1 fail, 1 cannot run here" in table
+    assert figure(summary(outcomes)).startswith(
+        "figure: cases=3 passed=1 failed=1 skipped=1 least_score=100 "
+    )
+
+
+def test_the_page_is_self_contained_and_escapes_what_it_shows() -> None:
+    html = page([outcome("mute"), outcome("leaves", failure="<script>")])
+
+    assert "A &lt;b&gt; &amp; its case." in html
+    assert "<script" not in html
+    assert "http" not in html
+    assert html.count("<section") == 2
