@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-sync bench-sync-load bench-operator bench-start bench-sizing crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-operator bench-start bench-sizing crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -90,10 +90,13 @@ crds: $(VENV)/.synced  ## write crds/, what the chart has of it, and the tables 
 	$(RUN)/python docs/generate_reference.py
 	$(RUN)/python docs/generate_chart_reference.py
 
-bench: bench-recorder bench-sync bench-start bench-operator bench-sizing  ## all figures of the README
+bench: bench-recorder bench-encoder bench-sync bench-start bench-operator bench-sizing  ## all figures of the README
 
 bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
 	@$(RUN)/python benchmarks/bench_recorder.py
+
+bench-encoder: $(VENV)/.synced  ## CPU and picture of the encoder's rungs per size: the table of docs/encoding.md
+	@$(RUN)/python benchmarks/bench_encoder.py
 
 bench-sync: $(VENV)/.synced  ## A/V offset and missing frames in the decoded file, idle and on a bad network; what no statistics know
 	@$(RUN)/python benchmarks/bench_delays.py

@@ -36,6 +36,8 @@ def describe(status: RecorderStatus) -> str:
     words = [clock(progress.duration), size(progress.bytes_written), f"{progress.frames} frames"]
     if progress.frames_dropped:
         words.append(f"{progress.frames_dropped} dropped")
+    if status.degraded:
+        words.append("the machine cannot keep up")
     if status.gaps:
         words.append(f"{len(status.gaps)} gaps")
     if status.phase is Phase.ENDING:

@@ -17,8 +17,8 @@ from av.video.codeccontext import VideoCodecContext
 
 from egress_recorder.media.values import MediaSpec, Profile
 
-QUALITY = 20
-"""CRF: at 720p and 3 Mbit/s the picture of a camera is as good as with the whole bitrate spent."""
+QUALITY = 18
+"""CRF: the picture of a camera is as good as with the whole bitrate spent (docs/encoding.md)."""
 VBV_SECONDS = 1.0
 FIRST_FULLNESS = 0.25
 """Of the VBV at the beginning: 5 s and longer stay within 1.05 of the bitrate whatever is shown."""

@@ -175,4 +175,6 @@ def test_the_progress_line_says_what_is_going_on() -> None:
     progress = Progress(duration=61.0, bytes_written=1_000_000, frames=1830, frames_dropped=2)
     active = status.model_copy(update={"phase": Phase.ACTIVE, "recording": True, "progress": progress})
     assert describe(active) == "00:01:01  1.0 MB  1830 frames  2 dropped"
+    behind = active.model_copy(update={"degraded": "Preset"})
+    assert describe(behind) == "00:01:01  1.0 MB  1830 frames  2 dropped  the machine cannot keep up"
     assert "finishing" in describe(active.model_copy(update={"phase": Phase.ENDING}))

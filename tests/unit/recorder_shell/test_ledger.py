@@ -197,3 +197,18 @@ def test_media_and_gaps_together_are_the_whole_time(steps: list[tuple[float, flo
     covered = ledger.progress().duration + sum(gap.duration for gap in ledger.gaps())
     # Pauses below the shortest gap are not noted.
     assert covered == pytest.approx(clock - steps[-1][1], abs=0.05 * len(steps) + 1e-3)
+
+
+def test_what_was_degraded_is_added_up_over_all_parts() -> None:
+    ledger = Ledger(config(part=2, prior=prior(Part(part=1, filename="a.mp4"))))
+    earlier = Manifest(
+        egress_id="EG_test",
+        room_name="r",
+        updated_at=at(1),
+        parts=(Part(part=1, filename="a.mp4"),),
+        progress=Progress(duration=5.0, degraded=1.5),
+    )
+    ledger.adopt(earlier)
+    ledger.started(2, at(10), ("a-p2.mp4",))
+    ledger.progressed(2, Progress(duration=4.0, degraded=2.0))
+    assert ledger.progress().degraded == 3.5
