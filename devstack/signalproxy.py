@@ -41,8 +41,15 @@ class SignalProxy:
         """Close everything."""
         self.cut(refuse=True)
         self._call(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._settle(), self._loop).result(5)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(2)
+
+    async def _settle(self) -> None:
+        """Let what was cut come to its end."""
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if tasks:
+            await asyncio.wait(tasks, timeout=1)
 
     def cut(self, *, refuse: bool = False) -> None:
         """Reset all connections; `refuse`: and let no new one through until `heal`."""

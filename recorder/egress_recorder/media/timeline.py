@@ -3,11 +3,7 @@
 File time 0 is the first media of any track; from there the file has one frame per tick and one sample per 1/48000 s
 up to its end, so that its length is the wall clock's. Pictures wait `HOLD` seconds in a ring, so that the lip-sync
 correction of their own moment is known, and are placed by it; encoded packets are never re-timed. Samples are
-counted per stream (`audioclock`). What nobody publishes is black and silence.
-
-A picture can only be shown at a tick, up to half of one away from its time, and since camera and grid have nearly the
-same rate that error would be the same through the whole file. So the axis itself is moved, by at most a tick in
-all and slowly, until pictures are due at their ticks: sound follows by stretching, and the origin says what was done.
+counted per stream (`audioclock`). What nobody publishes is black and silence. The origin moves a little (`axis`).
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from egress_recorder.media.audioclock import AudioClock, Placement
+from egress_recorder.media.axis import Axis
 from egress_recorder.media.counts import TimelineCounts
 from egress_recorder.media.lipsync import LipSync
 from egress_recorder.media.values import SAMPLE_RATE, Kind
@@ -26,20 +23,14 @@ from egress_recorder.vocabulary import Corrections
 P = TypeVar("P")
 C = TypeVar("C")
 
-HOLD = 0.15
-"""Seconds that a picture waits for the delays of its moment to be measured."""
-HOLD_RESTLESS = 0.4
-"""The same while the first measurement is awaited and while the delay of the sound changes much (a starved machine)."""
+HOLD, HOLD_RESTLESS = 0.15, 0.4
+"""Seconds that a picture waits for the delays of its moment to be measured, and while these are unknown or restless."""
 RING_SECONDS = 0.5
 """Bound of the ring; beyond it the oldest picture goes (only a clock that jumps can fill it)."""
 LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
 STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
-AXIS_RATE, AXIS_RATE_YOUNG, AXIS_YOUNG = 0.0005, 0.005, 10.0
-"""Seconds per second by which the axis is moved, the second one in the first `AXIS_YOUNG` seconds of the file."""
-AXIS_MOST, AXIS_DEADBAND = 0.05, 0.002
-"""Seconds by which it may be moved in all (never more than a tick), and of lateness for which it is not moved."""
 MAX_BACKLOG = 5.0
 """Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
@@ -75,9 +66,7 @@ class Timeline(Generic[P, C]):
         self._correction = 0.0
         self._last_placed = 0.0
         self._audio_ready = 0
-        self._most_moved = min(1 / fps, AXIS_MOST)
-        self._moved = 0.0
-        self._aligned_at: float | None = None
+        self._axis = Axis(fps)
         self.counts = TimelineCounts(fps)
 
     # ---- tracks ------------------------------------------------------------------------------------------
@@ -139,8 +128,7 @@ class Timeline(Generic[P, C]):
         video = self._videos.get(track)
         if video is None or video.muted or not self._has_video:
             return
-        if self.origin is None:
-            self.origin = captured
+        self.origin = captured if self.origin is None else self.origin
         video.last = captured
         if track not in self._live:
             self._live.append(track)
@@ -241,19 +229,11 @@ class Timeline(Generic[P, C]):
     def _align(self, now: float) -> None:
         """Move the axis a little so that pictures are due at the ticks that show them."""
         assert self.origin is not None
-        elapsed = min(0.1, max(0.0, now - (self._aligned_at or now)))
-        self._aligned_at = now
-        late = self.lane.lateness
-        if abs(late) < AXIS_DEADBAND or not self._live:
-            return
-        limit = elapsed * (AXIS_RATE_YOUNG if now - self.origin < AXIS_YOUNG else AXIS_RATE)
-        wanted = self._moved + max(-limit, min(limit, late))
-        step = max(-self._most_moved, min(self._most_moved, wanted)) - self._moved
-        self._moved += step
-        self.origin += step
-        self.lane.shift(-step)
-        for audio in self._audios.values():
-            audio.clock.shift(-step)
+        if step := self._axis.step(self.lane.lateness, now, self.origin, live=bool(self._live)):
+            self.origin += step
+            self.lane.shift(-step)
+            for audio in self._audios.values():
+                audio.clock.shift(-step)
 
     def _retire(self, track: str, at: float) -> None:
         if track not in self._live:
