@@ -38,6 +38,7 @@ class PublisherProcess:
         options = publisher_options.parse(["--room", self.room, "--identity", self.identity, *self.arguments])
         self.variant: int = options.variant
         self.framerate: int = options.framerate
+        self.size: str = options.size
         self.stimuli: tuple[Stimulus, ...] = publisher_options.stimuli(options)
         self.published: frozenset[str] = publisher_options.published(options)
 

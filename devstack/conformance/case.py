@@ -26,6 +26,10 @@ class Expect:
     """Files; 0: nothing is recorded."""
     gaps: tuple[float, float] = (0.0, 0.0)
     """Least and greatest sum of the manifest's gaps in seconds."""
+    listed: tuple[str, ...] | None = None
+    """Reasons of the gaps that the manifest lists inside the files, in order; None: not asked."""
+    clock: float | None = 60.0
+    """Greatest distance of the manifest's UTC of a picture from the time it was captured; None: not asked."""
     start: float = 0.7
     """Seconds from the moment at which recorder and track are there to the first recorded media."""
     end: float = 0.3

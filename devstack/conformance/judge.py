@@ -9,7 +9,7 @@ import numpy as np
 from devstack.conformance import score
 from devstack.conformance.case import Expect
 from devstack.conformance.judge_container import Remains, judge_file, judge_result, judge_times
-from devstack.conformance.judge_pictures import PictureFindings, flashes, judge_pictures
+from devstack.conformance.judge_pictures import Canvas, PictureFindings, flashes, judge_pictures
 from devstack.conformance.judge_sound import SoundFindings, beeps, judge_sound
 from devstack.conformance.observe import Observation
 from devstack.conformance.plan import Plan
@@ -26,7 +26,6 @@ class Verdict:
     """What is wrong with one recording, and its figures."""
 
     problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     quality: Quality = field(default_factory=lambda: Quality(None))
     """Of the publisher that scored worst."""
     missing: int = 0
@@ -57,13 +56,14 @@ def judge(expect: Expect, plan: Plan, seen: Observation, left: Remains) -> Verdi
     if not plan.stretches:
         verdict.problems.append("the plan asks for nothing: the case is too short")
     verdict.problems += judge_times(expect, plan, seen)
-    verdict.start_ms = (seen.pieces[0].zero - plan.begin) * 1000
+    verdict.start_ms = (seen.pieces[0].arrived - plan.begin) * 1000
     parts = left.manifest.parts if left.manifest else ()
     for piece, part in zip(seen.pieces, parts, strict=False):
         verdict.problems += judge_file(expect, piece, left.encoding, part.duration)
     zero = seen.pieces[0].zero
     if expect.has_video:
-        _pictures(verdict, expect, judge_pictures(plan, seen, zero, left.encoding.framerate), left)
+        canvas = Canvas(left.encoding.width, left.encoding.height, left.encoding.framerate)
+        _pictures(verdict, expect, judge_pictures(plan, seen, zero, canvas), left)
     sound = judge_sound(plan, seen, zero) if expect.has_audio else SoundFindings()
     _sound(verdict, expect, sound, left, zero)
     _quality(verdict, expect, plan, seen, sound)
@@ -85,6 +85,10 @@ def _pictures(verdict: Verdict, expect: Expect, found: PictureFindings, left: Re
         )
     if found.placed_ms:
         verdict.placed_ms = float(np.median(found.placed_ms))
+        if expect.clock is not None and abs(verdict.placed_ms) > expect.clock:
+            verdict.problems.append(
+                f"the manifest's UTC of pictures is {verdict.placed_ms:+.0f} ms off, allowed are ±{expect.clock:g}"
+            )
 
 
 def _sound(verdict: Verdict, expect: Expect, found: SoundFindings, left: Remains, zero: float) -> None:

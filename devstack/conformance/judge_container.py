@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devstack.conformance.case import Expect
 from devstack.conformance.observe import Observation, Piece
@@ -26,6 +26,8 @@ class Remains:
     result: RecorderResult | None
     manifest: Manifest | None
     encoding: Encoding
+    sha256: dict[int, str] = field(default_factory=dict)
+    """Part → of its file."""
 
 
 def judge_result(expect: Expect, left: Remains) -> list[str]:
@@ -53,7 +55,19 @@ def judge_result(expect: Expect, left: Remains) -> list[str]:
     least, greatest = expect.gaps
     if not least <= gaps <= greatest:
         problems.append(f"gaps of {gaps:.2f} s in the manifest, expected {least:g} to {greatest:g} s")
-    return problems
+    listed = tuple(gap.reason for media in manifest.media for gap in media.gaps)
+    if expect.listed is not None and listed != expect.listed:
+        problems.append(f"the manifest lists the gaps {listed} inside of files instead of {expect.listed}")
+    return [*problems, *_hashes(left, manifest)]
+
+
+def _hashes(left: Remains, manifest: Manifest) -> list[str]:
+    stated = {media.part: media.sha256 for media in manifest.media}
+    return [
+        f"the SHA-256 of part {part} is not the manifest's"
+        for part, found in left.sha256.items()
+        if stated.get(part) != found
+    ]
 
 
 def judge_times(expect: Expect, plan: Plan, seen: Observation) -> list[str]:
@@ -61,7 +75,7 @@ def judge_times(expect: Expect, plan: Plan, seen: Observation) -> list[str]:
     if not seen.pieces:
         return []
     problems: list[str] = []
-    late = seen.pieces[0].zero - plan.begin
+    late = seen.pieces[0].arrived - plan.begin
     if late > expect.start:
         problems.append(f"the first media is {late:.2f} s late, allowed are {expect.start:g} s")
     over = seen.pieces[-1].end - plan.end

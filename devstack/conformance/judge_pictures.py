@@ -11,6 +11,9 @@ from devstack.conformance.observe import Observation, Sight
 from devstack.conformance.plan import Plan, Stretch
 from devstack.testpattern import COUNTER_MODULO
 
+_BORDER = 6
+"""Pixels by which a border may be off: chroma has half the resolution, and scaling blurs it."""
+
 
 @dataclass(slots=True)
 class PictureFindings:
@@ -26,8 +29,23 @@ class PictureFindings:
     """Per picture its time in the file minus the time at which it was captured."""
 
 
-def judge_pictures(plan: Plan, seen: Observation, zero: float, framerate: int) -> PictureFindings:
-    """Compare every stretch; `zero` is the wall clock that problems count from, `framerate` the file's."""
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """The picture of the file."""
+
+    width: int
+    height: int
+    framerate: int
+
+    def area(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Return left, top, right, bottom of a picture of this size: as large as it fits, centred."""
+        scale = min(self.width / width, self.height / height)
+        left, top = (self.width - width * scale) / 2, (self.height - height * scale) / 2
+        return round(left), round(top), round(self.width - left), round(self.height - top)
+
+
+def judge_pictures(plan: Plan, seen: Observation, zero: float, canvas: Canvas) -> PictureFindings:
+    """Compare every stretch; `zero` is the wall clock that problems count from."""
     found = PictureFindings()
     times = [sight.at for sight in seen.sights]
     for stretch in plan.of("video"):
@@ -42,12 +60,14 @@ def judge_pictures(plan: Plan, seen: Observation, zero: float, framerate: int) -
         if voice is not None:
             cast = plan.casts[voice.key]
             # A file of fewer frames per second than the publisher's can show only a part of them.
-            shown = min(1.0, framerate / cast.framerate)
+            shown = min(1.0, canvas.framerate / cast.framerate)
             clock = (cast.start, cast.framerate, shown)
             _coverage(found, sights, stretch, where)
             for begin, end in plan.settled(stretch):
                 inside = [sight for sight in sights if begin <= sight.at < end]
                 _numbers(found, inside, end, clock, where)
+                if (size := plan.size(voice.key, begin)) is not None:
+                    _aspect(found, inside, canvas.area(*size), where)
     return found
 
 
@@ -86,6 +106,22 @@ def _numbers(
     ]
     for begin, end in _frozen(numbered, until):
         found.frozen_ms = max(found.frozen_ms, (end - begin) * 1000)
+
+
+def _aspect(
+    found: PictureFindings, sights: list[Sight], wanted: tuple[int, int, int, int], where: str
+) -> None:
+    """The picture fills the file as far as its aspect lets it."""
+    wrong = [
+        sight.area
+        for sight in sights
+        if sight.area is not None
+        and any(abs(is_at - due) > _BORDER for is_at, due in zip(sight.area, wanted, strict=True))
+    ]
+    if wrong:
+        found.problems.append(
+            f"{where}: {len(wrong)} of {len(sights)} pictures lie at {wrong[0]} instead of {wanted}"
+        )
 
 
 def _coverage(found: PictureFindings, sights: list[Sight], stretch: Stretch, where: str) -> None:

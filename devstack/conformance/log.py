@@ -44,6 +44,16 @@ class Window:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """From `at` on the pictures of a cast have this size as they are drawn, pixels."""
+
+    at: float
+    key: str
+    width: int
+    height: int
+
+
 @dataclass(slots=True)
 class Log:
     """What a case did."""
@@ -51,3 +61,4 @@ class Log:
     casts: dict[str, Cast] = field(default_factory=dict)
     changes: list[Change] = field(default_factory=list)
     disturbances: list[Window] = field(default_factory=list)
+    sizes: list[Size] = field(default_factory=list)

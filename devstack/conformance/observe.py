@@ -11,6 +11,16 @@ from devstack.mediacheck import MediaReport
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """A file that a recorder left; `zero` is the UTC of its media time 0, `arrived` when its first media arrived."""
+
+    path: Path
+    part: int
+    zero: float
+    arrived: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sight:
     """One decoded picture. `at` is the wall clock that the manifest gives it, `media` its time in its file."""
 
@@ -28,6 +38,8 @@ class Piece:
     """One file: its media time 0 in wall clock, and what decoding it showed."""
 
     zero: float
+    arrived: float
+    """When its first media arrived, wall clock."""
     report: MediaReport
 
     @property
@@ -44,9 +56,9 @@ class Observation:
     sights: tuple[Sight, ...]
 
 
-def observe(files: Sequence[tuple[Path, float]], sent_widths: Sequence[int] = ()) -> Observation:
-    """Decode all files, each given with the wall clock of its media time 0."""
-    pieces = tuple(Piece(zero, mediacheck.check(path, sent_widths)) for path, zero in files)
+def observe(files: Sequence[Left], sent_widths: Sequence[int] = ()) -> Observation:
+    """Decode all files."""
+    pieces = tuple(Piece(file.zero, file.arrived, mediacheck.check(file.path, sent_widths)) for file in files)
     sights = [
         Sight(piece.zero + time, time, index, variant, number, lit, area)
         for index, piece in enumerate(pieces)

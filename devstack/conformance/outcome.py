@@ -10,6 +10,9 @@ from devstack.conformance.judge import Verdict
 from devstack.conformance.strip import Strip
 
 
+_BUSY = 0.3
+
+
 @dataclass(slots=True)
 class Outcome:
     """A verdict per recording, or the reason why there is none."""
@@ -23,6 +26,8 @@ class Outcome:
     skipped: str = ""
     """Why it cannot run here."""
     seconds: float = 0.0
+    stalled: float = 0.0
+    """Part of its time in which something on this machine waited for a CPU (PSI); a busy machine disturbs what is measured."""
 
     @property
     def passed(self) -> bool:
@@ -33,6 +38,15 @@ class Outcome:
     def word(self) -> str:
         """The verdict for people."""
         return "skipped" if self.skipped else "passed" if self.passed else "FAILED"
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the figures should know."""
+        return (
+            [f"something waited for a CPU during {self.stalled:.0%} of the time"]
+            if self.stalled > _BUSY
+            else []
+        )
 
     @property
     def problems(self) -> list[str]:

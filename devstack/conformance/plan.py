@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from devstack.conformance.actor import Effect, Kind, Stimulus, find
 from devstack.conformance.grace import LIVEKIT, OURS, Grace
-from devstack.conformance.log import Cast, Change, Log, Window
+from devstack.conformance.log import Cast, Change, Log, Size, Window
 
 __all__ = [  # the words of a plan, in one place for those who write cases
     "LIVEKIT",
@@ -68,10 +68,16 @@ class Plan:
     casts: dict[str, Cast]
     settling: tuple[Window, ...] = ()
     """Times in which only presence and absence are judged."""
+    sizes: tuple[Size, ...] = ()
 
     def of(self, kind: Kind) -> list[Stretch]:
         """Return the stretches of one kind."""
         return [stretch for stretch in self.stretches if stretch.kind == kind]
+
+    def size(self, key: str, at: float) -> tuple[int, int] | None:
+        """Return width and height of what a cast draws at a time; None when nobody said it."""
+        known = [size for size in self.sizes if size.key == key and size.at <= at]
+        return (known[-1].width, known[-1].height) if known else None
 
     def settled(self, stretch: Stretch) -> list[tuple[float, float]]:
         """Return the parts of a stretch in which everything is judged."""
@@ -124,7 +130,9 @@ def build(log: Log, selection: Selection, window: tuple[float, float], grace: Gr
             if w.reason.endswith(SETTLES)
         ),
     ]
-    return Plan(begin, end, tuple(stretches), tuple(graces), dict(log.casts), tuple(settling))
+    return Plan(
+        begin, end, tuple(stretches), tuple(graces), dict(log.casts), tuple(settling), tuple(log.sizes)
+    )
 
 
 def _states(

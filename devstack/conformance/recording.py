@@ -16,6 +16,7 @@ from typing import Any
 
 from livekit import api
 
+from devstack.conformance.observe import Left
 from devstack.conformance.plan import Selection
 from devstack.livekit import LiveKitServer
 from devstack.process import LOOPBACK, ServerProcess
@@ -179,14 +180,21 @@ class Recording:
         path = self.volume / Path(_FILEPATH).parent / f"{self.egress_id}.json"
         return Manifest.parse(path.read_bytes()) if path.exists() else None
 
-    def files(self) -> list[tuple[Path, float]]:
-        """Return each part's file and the wall clock of its media time 0, by the manifest."""
+    def files(self) -> list[Left]:
+        """Return each part's file with the clock that the manifest gives it."""
         manifest = self.manifest()
-        parts = manifest.parts if manifest else ()
+        if manifest is None:
+            return []
+        zeros = {media.part: media.zero_at for media in manifest.media}
         return [
-            (self.volume / part.filename, part.started_at.timestamp())
-            for part in parts
-            if part.started_at and part.location
+            Left(
+                self.volume / part.filename,
+                part.part,
+                zeros.get(part.part, part.started_at).timestamp(),
+                part.started_at.timestamp(),
+            )
+            for part in manifest.parts
+            if part.started_at and part.location and part.output == 0
         ]
 
     def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> bytes:

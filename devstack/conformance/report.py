@@ -49,7 +49,18 @@ def summary(outcomes: Sequence[Outcome]) -> Summary:
     )
 
 
-HEADINGS = ("case", "verdict", "score", "sync mean", "sync 95 %", "missing", "frozen", "start", "notes")
+HEADINGS = (
+    "case",
+    "verdict",
+    "score",
+    "sync mean",
+    "sync 95 %",
+    "missing",
+    "frozen",
+    "start",
+    "UTC",
+    "notes",
+)
 
 
 def row(outcome: Outcome) -> tuple[str, ...]:
@@ -59,6 +70,7 @@ def row(outcome: Outcome) -> tuple[str, ...]:
     means = [v.quality.mean for v in verdicts if v.quality.mean is not None]
     p95s = [v.quality.p95 for v in verdicts if v.quality.p95 is not None]
     starts = [v.start_ms for v in verdicts if v.start_ms is not None]
+    clocks = [v.placed_ms for v in verdicts if v.placed_ms is not None]
     missing, due = sum(v.missing for v in verdicts), sum(v.due for v in verdicts)
     return (
         outcome.case.name,
@@ -69,7 +81,8 @@ def row(outcome: Outcome) -> tuple[str, ...]:
         f"{missing}/{due}" if due else "",
         f"{max(v.frozen_ms for v in verdicts):.0f} ms" if due else "",
         f"{max(starts):+.0f} ms" if starts else "",
-        outcome.skipped or "; ".join(outcome.problems) or "; ".join(n for v in verdicts for n in v.notes),
+        f"{max(clocks, key=abs):+.0f} ms" if clocks else "",
+        outcome.skipped or "; ".join([*outcome.problems, *outcome.notes]),
     )
 
 

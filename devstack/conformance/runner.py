@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import shutil
 import threading
@@ -90,7 +91,7 @@ class Suite:
         if reason := case.unavailable():
             outcome.skipped = reason
             return Take(outcome, None)
-        began = time.monotonic()
+        began, pressure = time.monotonic(), _stalled()
         directory = self.directory / case.name
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -112,6 +113,7 @@ class Suite:
             scene.close()
             (directory / "scene.log").write_text("\n".join(lines) + "\n")
         outcome.seconds = time.monotonic() - began
+        outcome.stalled = (_stalled() - pressure) / outcome.seconds
         return Take(outcome, scene)
 
     def judge(self, take: Take, *, play: bool = False) -> Outcome:
@@ -125,9 +127,17 @@ class Suite:
                 _fail(outcome, error, self.directory / outcome.case.name)
         reason = f", {outcome.skipped}" if outcome.skipped else f" ({outcome.seconds:.0f} s)"
         self._progress(f"{outcome.case.name}: {outcome.word}{reason}")
-        for problem in outcome.problems:
-            self._progress(f"    {problem}")
+        for line in [*outcome.problems, *outcome.notes]:
+            self._progress(f"    {line}")
         return outcome
+
+
+def _stalled() -> float:
+    """Return the seconds in which some task waited for a CPU since boot; 0 where the kernel does not count them."""
+    try:
+        return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
+    except (OSError, IndexError, ValueError):
+        return 0.0
 
 
 def _fail(outcome: Outcome, error: Exception, directory: Path) -> None:
@@ -139,16 +149,17 @@ def _judge(outcome: Outcome, scene: Scene, recording: Recording, *, play: bool) 
     case, files = outcome.case, recording.files()
     end = recording.expected_end or recording.stopped_at or last_departure(scene.log, recording)
     wanted = plan.build(scene.log, recording.selection, (recording.ready_at, end), case.grace)
-    seen = observe(files)
-    left = Remains(recording.exit_code, recording.result, recording.manifest(), recording.encoding)
+    seen = observe(files, sorted({size.width for size in scene.log.sizes}))
+    hashes = {file.part: hashlib.sha256(file.path.read_bytes()).hexdigest() for file in files}
+    left = Remains(recording.exit_code, recording.result, recording.manifest(), recording.encoding, hashes)
     verdict = judge(case.expect, wanted, seen, left)
     outcome.verdicts.append(verdict)
-    outcome.files += [path for path, _ in files]
+    outcome.files += [file.path for file in files]
     if seen.pieces:
         outcome.strips.append(strip(wanted, seen, files))
     if play:
-        for path, _ in files:
-            playback = browser.play(path)
+        for file in files:
+            playback = browser.play(file.path)
             if not playback.plays:
                 verdict.problems.append(f"Chromium: {playback.summary()}")
 

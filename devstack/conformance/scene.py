@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from devstack.conformance.actor import Actor, Effect, Kind, Stimulus, effects
+from devstack.conformance.log import Size
 from devstack.conformance.plan import Cast, Change, Log, Selection, Window
 from devstack.conformance.recording import SMALL, Recording
 from devstack.livekit import LiveKitServer
@@ -92,6 +93,8 @@ class Scene:
             # The test pattern begins to run at `start`, the tracks are there before.
             entered=max(time.time(), actor.start),
         )
+        if size := getattr(actor, "size", None):
+            self._note_size(key, str(size))
         self._say(f"{key} joined")
         return actor
 
@@ -103,7 +106,14 @@ class Scene:
         begin = time.time()
         actor.command(line, timeout=timeout)
         self._note(actor, begin, found)
+        verb, _, argument = line.partition(" ")
+        if verb == "size":
+            self._note_size(self._keys[id(actor)], argument)
         self._say(f"{self._keys[id(actor)]} {line}")
+
+    def _note_size(self, key: str, size: str) -> None:
+        width, _, height = size.partition("x")
+        self.log.sizes.append(Size(time.time(), key, int(width), int(height)))
 
     def note(self, actor: Actor, *found: Effect, begin: float | None = None) -> None:
         """Note a change that was not made by a command (now, or since `begin`)."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from devstack import tones
 from devstack.conformance.actor import Kind
-from devstack.conformance.observe import Observation
+from devstack.conformance.observe import Left, Observation
 from devstack.conformance.plan import Plan
 from devstack.testpattern import SAMPLE_RATE, VARIANTS
 
@@ -60,14 +60,14 @@ class Strip:
     seen: tuple[Bar, ...]
 
 
-def strip(plan: Plan, observed: Observation, files: Sequence[tuple[Path, float]]) -> Strip:
+def strip(plan: Plan, observed: Observation, files: Sequence[Left]) -> Strip:
     """Reduce plan and observation to what is drawn. Decodes the files once more for their pictures."""
     zero = observed.pieces[0].zero
     length = observed.pieces[-1].end - zero
     kinds: tuple[Kind, ...] = ("video", "audio")
     return Strip(
         length=length,
-        thumbs=tuple(thumb for path, start in files for thumb in _thumbs(path, start - zero)),
+        thumbs=tuple(thumb for file in files for thumb in _thumbs(file.path, file.zero - zero)),
         due={
             kind: tuple(
                 Bar(s.begin - zero, s.end - zero, tuple(sorted(voice.variant for voice in s.voices)))

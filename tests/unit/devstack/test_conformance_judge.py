@@ -14,6 +14,7 @@ from devstack.conformance.actor import Stimulus, effects
 from devstack.conformance.case import Case, Expect
 from devstack.conformance.judge import Verdict, judge
 from devstack.conformance.judge_container import Remains
+from devstack.conformance.log import Size
 from devstack.conformance.observe import Observation, Piece, Sight
 from devstack.conformance.outcome import Outcome
 from devstack.conformance.plan import OURS, Cast, Change, Log, Plan, build
@@ -76,7 +77,7 @@ def verdict(
             report.frame_times, report.variants, report.counters, report.lit, report.areas, strict=True
         )
     )
-    observation = Observation((Piece(START, report),), sights)
+    observation = Observation((Piece(START, START, report),), sights)
     return judge(expect or Expect(), plan or planned(), observation, left or remains())
 
 
@@ -211,6 +212,7 @@ def test_missing_numbers_are_accepted_only_when_they_were_counted() -> None:
         (remains(exit_code=70), "exit code 70 instead of 0"),
         (remains(phase=Phase.FAILED), "phase Failed instead of Complete"),
         (replace(remains(), result=None), "left no result"),
+        (replace(remains(), sha256={1: "another"}), "the SHA-256 of part 1 is not the manifest's"),
         (replace(remains(), manifest=None), "there is no manifest"),
     ],
 )
@@ -233,6 +235,15 @@ def test_a_file_of_60_numbers_per_second_in_30_pictures_owes_every_second_one() 
     alice = replace(plan.casts["alice"], framerate=60)
 
     assert verdict(report, replace(plan, casts={"alice": alice})).problems == []
+
+
+def test_a_picture_that_does_not_keep_its_aspect_is_found() -> None:
+    portrait = replace(planned(), sizes=(Size(START, "alice", 360, 640),))
+    stretched, right = recorded(), recorded()
+    right.areas = [(218, 0, 420, 360)] * len(right.areas)
+
+    assert any("lie at (0, 0, 640, 360)" in problem for problem in verdict(stretched, portrait).problems)
+    assert verdict(right, portrait).problems == []
 
 
 def test_no_file_where_one_is_due_and_one_where_none_is() -> None:
