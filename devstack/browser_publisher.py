@@ -1,17 +1,41 @@
-"""Owns a participant in a real browser: it sends what the Python SDK cannot, true stereo sound (440 Hz left, 660 Hz right).
+"""Owns a participant in a real browser (livekit-client in headless Chromium) that publishes the test pattern.
 
-The picture is a canvas with the counter row of `testpattern`; frame numbers begin at 0 when the page starts.
+It sends what the Python SDK cannot: true stereo, three simulcast layers, RED, DTX, and the reconnects of a browser.
+Commands, one per call of `command`: mute_X unmute_X unpublish_X publish_X hold_X resume_X (X a label: video, audio,
+video2, audio2), size WxH, pause_layer N SECONDS, hold_layer N, resume_layer N (N: 0 is the lowest), reconnect SCENARIO
+(livekit-client's: signal-reconnect, resume-reconnect, full-reconnect, node-failure …), disconnect_network SECONDS
+(returns at once), reload, leave, kill.
+`python -m devstack.browser_publisher` measures how far its flash and beep are apart before they are encoded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+import contextlib
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, Self
 
 from livekit import api
 
 from devstack import chromium, npm, testpattern
-from devstack.livekit import LiveKitServer
+
+TONES = {0: (440, 660, 1000), 1: (520, 780, 1300), 2: (600, 900, 1600)}
+CHROMA = {0: (110, 140), 1: (150, 110), 2: (100, 100)}
+READY_SECONDS = 30.0
+"""Until all tracks are published, from the start of the browser or from a reload on."""
+
+
+class Server(Protocol):
+    """Where to publish."""
+
+    url: str
+    api_key: str
+    api_secret: str
 
 
 def unavailable() -> str:
@@ -21,7 +45,7 @@ def unavailable() -> str:
     return "" if npm.available() else "npm is not installed"
 
 
-def token(server: LiveKitServer, room: str, identity: str, *, hidden: bool = False) -> str:
+def token(server: Server, room: str, identity: str, *, hidden: bool = False) -> str:
     """Return an access token to join a room."""
     grants = api.VideoGrants(room_join=True, room=room, hidden=hidden, can_publish=not hidden)
     access = api.AccessToken(server.api_key, server.api_secret).with_identity(identity)
@@ -30,9 +54,12 @@ def token(server: LiveKitServer, room: str, identity: str, *, hidden: bool = Fal
 
 @dataclass
 class BrowserPublisher:
-    """A Chromium that publishes; use as a context manager. Raises BrowserError or NpmError on entering."""
+    """A Chromium that publishes; use as a context manager. Raises BrowserError or NpmError on entering.
 
-    server: LiveKitServer
+    `dtx` and `red` are on by default in livekit-client for one channel and off for two; so they are here.
+    """
+
+    server: Server
     room: str
     identity: str
     width: int = 640
@@ -41,35 +68,170 @@ class BrowserPublisher:
     bitrate: int = 800
     """kbit/s"""
     codec: str = "vp8"
+    simulcast: bool = False
+    dynacast: bool = False
+    channels: int = 2
+    dtx: bool | None = None
+    red: bool | None = None
+    silent: bool = False
+    audio_bitrate: int = 128
+    """kbit/s"""
+    variant: int = 0
+    variant2: int = 2
+    """Of video2 and audio2."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Label → LiveKit's TrackSource, where it is not camera or microphone."""
+    publish: tuple[str, ...] = ("video", "audio")
+    """Labels that are published on entering, and again after a reload."""
 
     def __enter__(self) -> Self:
-        """Join, publish both tracks and return when they are published."""
-        settings = {
-            "url": self.server.url,
-            "token": token(self.server, self.room, self.identity),
-            "width": self.width,
-            "height": self.height,
-            "framerate": self.framerate,
-            "bitrate": self.bitrate,
-            "codec": self.codec,
-            "left": testpattern.LEFT_TONE,
-            "right": testpattern.RIGHT_TONE,
-        }
+        """Join, publish and return when everything is published."""
+        self.start = float(int(time.time()) + 1)
+        """Wall clock of frame 0 and beep 0; a reload does not change it."""
         self._page = chromium.Page(
-            "publish.html", settings=settings, files={"livekit-client.js": npm.livekit_client()}
+            "publish.html",
+            settings=self._settings(),
+            files={
+                "livekit-client.js": npm.livekit_client(),
+                "publish.js": chromium.PAGES / "publish.js",
+                "pattern.js": chromium.PAGES / "pattern.js",
+            },
         )
+        self._restore: threading.Timer | None = None
         self._page.__enter__()
         try:
-            report = self._page.wait("report", 30)
+            self._state: dict[str, Any] = self._page.wait("report", READY_SECONDS)
         except BaseException:
             self.__exit__()
             raise
-        self.start: float = report["start"]
-        """Wall clock of frame 0."""
-        self.video_sid: str = report["video"]
-        self.audio_sid: str = report["audio"]
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the browser; the server notices the departure by its own time-out."""
+        """Leave the room (at most 2 s) and close the browser."""
+        if self._restore is not None:
+            self._restore.cancel()
+        if self._page.running:
+            with contextlib.suppress(chromium.BrowserError):
+                self._page.evaluate("room.disconnect().then(() => true)", timeout=2)
         self._page.__exit__()
+
+    def command(self, line: str, *, timeout: float = 30.0) -> None:
+        """Carry out one command and return when it is done. Raises BrowserError."""
+        name, _, argument = line.strip().partition(" ")
+        if name == "kill":
+            self._page.kill()
+        elif name == "reload":
+            self._page.devtools.call("Page.reload")
+            self._state = self._page.wait("report", READY_SECONDS)
+        elif name == "disconnect_network":
+            self._network(offline=True)
+            self._restore = threading.Timer(float(argument), self._network, kwargs={"offline": False})
+            self._restore.daemon = True
+            self._restore.start()
+        else:
+            self._state = self._page.evaluate(f"obey({json.dumps(line)})", timeout=timeout)
+
+    def sid(self, kind: str) -> str:
+        """Return the sid of the newest track of a label; a full reconnect gives new ones."""
+        with contextlib.suppress(chromium.BrowserError):
+            self._state = self._page.evaluate("state()")
+        return str(self._state["sids"][kind])
+
+    @property
+    def video_sid(self) -> str:
+        """Sid of the camera."""
+        return self.sid("video")
+
+    @property
+    def audio_sid(self) -> str:
+        """Sid of the microphone."""
+        return self.sid("audio")
+
+    def measure(self, seconds: float) -> dict[str, list[float]]:
+        """Return, in ms, flash minus beep (`offsets`) and how late each left (`flashes`, `beeps`)."""
+        found: dict[str, list[float]] = self._page.evaluate(f"measure({seconds})", timeout=seconds + 10)
+        return found
+
+    def quality(self) -> dict[str, Any]:
+        """Return what the browser's encoders do (layers), and the greatest lateness of the pattern in ms."""
+        found: dict[str, Any] = self._page.evaluate("quality()")
+        return found
+
+    def _network(self, *, offline: bool) -> None:
+        devtools = self._page.devtools
+        devtools.call(
+            "Network.emulateNetworkConditions",
+            offline=offline,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+            packetLoss=100 if offline else 0,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "url": self.server.url,
+            "token": token(self.server, self.room, self.identity),
+            "codec": self.codec,
+            "bitrate": self.bitrate,
+            "audioBitrate": self.audio_bitrate,
+            "simulcast": self.simulcast,
+            "dynacast": self.dynacast,
+            "dtx": self.channels == 1 if self.dtx is None else self.dtx,
+            "red": self.channels == 1 if self.red is None else self.red,
+            "publish": list(self.publish),
+            "pattern": {
+                "start": self.start,
+                "framerate": self.framerate,
+                "width": self.width,
+                "height": self.height,
+                "channels": self.channels,
+                "silent": self.silent,
+            },
+            "tracks": {label: self._track(label) for label in ("video", "audio", "video2", "audio2")},
+        }
+
+    def _track(self, label: str) -> dict[str, Any]:
+        kind = label.rstrip("2")
+        variant = self.variant2 if label.endswith("2") else self.variant
+        left, right, beep = TONES[variant]
+        return {
+            "kind": kind,
+            "source": self.sources.get(label, "CAMERA" if kind == "video" else "MICROPHONE"),
+            "chroma": CHROMA[variant],
+            "left": left,
+            "right": right,
+            "beep": beep,
+        }
+
+
+def main() -> None:
+    """Publish for 20 s to a livekit-server of our own and say how exact the publisher is."""
+    import tempfile
+    from pathlib import Path
+
+    from devstack.livekit import LiveKitServer
+
+    if reason := unavailable():
+        print(reason)
+        sys.exit(69)
+    with tempfile.TemporaryDirectory(prefix="browser-publisher-") as directory:
+        server = LiveKitServer(Path(directory), progress=lambda _: None)
+        server.start()
+        try:
+            with BrowserPublisher(
+                server, "measure", "alice", width=1280, height=720, simulcast=True
+            ) as publisher:
+                found = publisher.measure(20)
+                print(json.dumps(publisher.quality(), indent=1))
+        finally:
+            server.stop()
+    for name, values in found.items():
+        mean, spread = statistics.mean(values), statistics.pstdev(values)
+        print(
+            f"{name}: {len(values)}, mean {mean:+.2f} ms, sd {spread:.2f}, {min(values):+.2f} … {max(values):+.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -14,12 +14,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from devstack.devtools import DevTools, DevToolsError
 from devstack.process import LOOPBACK, ServerProcess
 
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
@@ -40,6 +41,8 @@ _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",
     # WebRTC leaves the loopback interface out otherwise, and our servers listen nowhere else.
     "--allow-loopback-in-peer-connection",
+    # A free port of loopback; who asks finds it in the profile.
+    "--remote-debugging-port=0",
 )
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".mp4": "video/mp4", ".json": "application/json"}
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
@@ -76,8 +79,10 @@ class Page:
         settings: Mapping[str, Any],
         files: Mapping[str, Path] | None = None,
         on_post: Callable[[str, bytes], None] | None = None,
+        flags: Sequence[str] = (),
     ) -> None:
-        self.name = name
+        """`flags` are further ones of the browser."""
+        self.name, self._flags = name, tuple(flags)
         self._settings = json.dumps(settings).encode()
         self._files = {"/": PAGES / name, **{f"/files/{key}": path for key, path in (files or {}).items()}}
         self._on_post = on_post
@@ -91,12 +96,14 @@ class Page:
         self._server = _Server((LOOPBACK, 0), self._handler())
         threading.Thread(target=self._server.serve_forever, name="page server", daemon=True).start()
         self._directory = tempfile.TemporaryDirectory(prefix="devstack-browser-", ignore_cleanup_errors=True)
+        self._devtools: DevTools | None = None
         directory = Path(self._directory.name)
         self._browser = ServerProcess(
             "browser",
             [
                 executable,
                 *_FLAGS,
+                *self._flags,
                 f"--user-data-dir={directory / 'profile'}",
                 f"http://{LOOPBACK}:{self._server.server_port}/",
             ],
@@ -111,10 +118,43 @@ class Page:
 
     def __exit__(self, *_: object) -> None:
         """End browser and server and remove the profile."""
-        self._browser.kill()
+        self.kill()
         self._server.shutdown()
         self._server.server_close()
         self._directory.cleanup()
+
+    def kill(self) -> None:
+        """Kill the browser, as the machine's end would: nobody is told."""
+        self._browser.kill()
+        if self._devtools is not None:
+            self._devtools.close()
+            self._devtools = None
+
+    @property
+    def running(self) -> bool:
+        """True while the browser lives."""
+        return self._browser.running
+
+    @property
+    def devtools(self) -> DevTools:
+        """The page's DevTools, connected on first use. Raises BrowserError."""
+        if self._devtools is None:
+            try:
+                self._devtools = DevTools(Path(self._directory.name) / "profile")
+            except DevToolsError as error:
+                raise BrowserError(f"{error}:\n{self._browser.log_tail()}") from None
+        return self._devtools
+
+    def evaluate(self, expression: str, *, timeout: float = 10.0) -> Any:
+        """Return the value of a JavaScript expression (or of its promise) in the page. Raises BrowserError."""
+        try:
+            return self.devtools.evaluate(expression, timeout=timeout)
+        except DevToolsError as error:
+            raise BrowserError(f"{self.name}: {error}") from None
+
+    def serve(self, name: str, path: Path) -> None:
+        """Serve a further file as `/files/NAME`."""
+        self._files[f"/files/{name}"] = path
 
     def wait(self, name: str, timeout: float) -> Any:
         """Return the JSON of the next post of this name; others are skipped.
