@@ -14,18 +14,21 @@ import contextlib
 import json
 import statistics
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from livekit import api
 
 from devstack import chromium, npm, testpattern
+from devstack.conformance.actor import Stimulus
+from devstack.livekit import LiveKitServer
 
-TONES = {0: (440, 660, 1000), 1: (520, 780, 1300), 2: (600, 900, 1600)}
-CHROMA = {0: (110, 140), 1: (150, 110), 2: (100, 100)}
+LABELS = ("video", "audio", "video2", "audio2")
 READY_SECONDS = 30.0
 """Until all tracks are published, from the start of the browser or from a reload on."""
 
@@ -81,6 +84,8 @@ class BrowserPublisher:
     """Of video2 and audio2."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """Label → LiveKit's TrackSource, where it is not camera or microphone."""
+    tab: str = ""
+    """Label that is a capture of the browser's tab, at the size of the picture; only by a command (it needs a click)."""
     publish: tuple[str, ...] = ("video", "audio")
     """Labels that are published on entering, and again after a reload."""
 
@@ -96,10 +101,19 @@ class BrowserPublisher:
                 "publish.js": chromium.PAGES / "publish.js",
                 "pattern.js": chromium.PAGES / "pattern.js",
             },
+            flags=("--auto-accept-this-tab-capture",) if self.tab else (),
         )
         self._restore: threading.Timer | None = None
         self._page.__enter__()
         try:
+            if self.tab:
+                self._page.devtools.call(
+                    "Emulation.setDeviceMetricsOverride",
+                    width=self.width,
+                    height=self.height,
+                    deviceScaleFactor=1,
+                    mobile=False,
+                )
             self._state: dict[str, Any] = self._page.wait("report", READY_SECONDS)
         except BaseException:
             self.__exit__()
@@ -114,6 +128,25 @@ class BrowserPublisher:
             with contextlib.suppress(chromium.BrowserError):
                 self._page.evaluate("room.disconnect().then(() => true)", timeout=2)
         self._page.__exit__()
+
+    @property
+    def stimuli(self) -> tuple[Stimulus, ...]:
+        """All tracks that it may publish."""
+        return tuple(
+            Stimulus(
+                label=label,
+                kind="video" if label.startswith("video") else "audio",
+                source=self._source(label),
+                variant=self._variant(label),
+                silent=self.silent and label.startswith("audio"),
+            )
+            for label in LABELS
+        )
+
+    @property
+    def published(self) -> frozenset[str]:
+        """Labels of the tracks that are published on entering."""
+        return frozenset(self.publish)
 
     def command(self, line: str, *, timeout: float = 30.0) -> None:
         """Carry out one command and return when it is done. Raises BrowserError."""
@@ -188,30 +221,30 @@ class BrowserPublisher:
                 "channels": self.channels,
                 "silent": self.silent,
             },
-            "tracks": {label: self._track(label) for label in ("video", "audio", "video2", "audio2")},
+            "tracks": {label: self._track(label) for label in LABELS},
         }
 
+    def _variant(self, label: str) -> int:
+        return self.variant2 if label.endswith("2") else self.variant
+
+    def _source(self, label: str) -> str:
+        return self.sources.get(label, "CAMERA" if label.startswith("video") else "MICROPHONE")
+
     def _track(self, label: str) -> dict[str, Any]:
-        kind = label.rstrip("2")
-        variant = self.variant2 if label.endswith("2") else self.variant
-        left, right, beep = TONES[variant]
+        look = testpattern.VARIANTS[self._variant(label)]
         return {
-            "kind": kind,
-            "source": self.sources.get(label, "CAMERA" if kind == "video" else "MICROPHONE"),
-            "chroma": CHROMA[variant],
-            "left": left,
-            "right": right,
-            "beep": beep,
+            "kind": label.rstrip("2"),
+            "source": self._source(label),
+            "tab": label == self.tab,
+            "chroma": look.chroma,
+            "left": look.left,
+            "right": look.right,
+            "beep": look.beep,
         }
 
 
 def main() -> None:
     """Publish for 20 s to a livekit-server of our own and say how exact the publisher is."""
-    import tempfile
-    from pathlib import Path
-
-    from devstack.livekit import LiveKitServer
-
     if reason := unavailable():
         print(reason)
         sys.exit(69)

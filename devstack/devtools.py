@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import threading
@@ -58,6 +59,8 @@ class DevTools:
             expression=expression,
             awaitPromise=True,
             returnByValue=True,
+            # A page may share its tab only when somebody clicked.
+            userGesture=True,
         )
         if "exceptionDetails" in result:
             details = result["exceptionDetails"]
@@ -66,11 +69,9 @@ class DevTools:
 
     def close(self) -> None:
         """Let go of the page."""
-        with_timeout = asyncio.run_coroutine_threadsafe(self._session.close(), self._loop)
-        try:
-            with_timeout.result(2)
-        except (TimeoutError, concurrent.futures.CancelledError, aiohttp.ClientError):
-            pass
+        closed = asyncio.run_coroutine_threadsafe(self._session.close(), self._loop)
+        with contextlib.suppress(TimeoutError, concurrent.futures.CancelledError, aiohttp.ClientError):
+            closed.result(2)
         self._end_loop()
 
     def _end_loop(self) -> None:

@@ -9,7 +9,7 @@ const SOURCES = {CAMERA: Track.Source.Camera, MICROPHONE: Track.Source.Microphon
                  SCREEN_SHARE_AUDIO: Track.Source.ScreenShareAudio, UNKNOWN: Track.Source.Unknown};
 const worker = new Worker("/files/pattern.js");
 const answers = new Map();
-const publications = new Map(), generators = new Map(), events = [];
+const tracks = new Map(), sids = new Map(), events = [];
 let settings, room, asked = 0;
 const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 
@@ -26,10 +26,20 @@ function ask(action, message = {}, transfer = []) {
   });
 }
 
+// The tab is captured with what it shows: the picture of a lane, at the size of the window, which may be odd.
+async function captureTab(generator) {
+  const view = document.createElement("video");
+  view.srcObject = new MediaStream([generator]);
+  view.style.cssText = "position: fixed; inset: 0; width: 100%; height: 100%; object-fit: fill";
+  document.body.append(view);
+  await view.play();
+  const stream = await navigator.mediaDevices.getDisplayMedia({video: {frameRate: 30}, audio: false, preferCurrentTab: true});
+  return stream.getVideoTracks()[0];
+}
+
 async function publish(label) {
   const track = settings.tracks[label];
   const generator = new MediaStreamTrackGenerator({kind: track.kind});
-  generators.set(label, generator);
   await ask("open", {label, writable: generator.writable, settings: {...settings.pattern, ...track}}, [generator.writable]);
   const options = track.kind === "video"
     ? {source: SOURCES[track.source], simulcast: settings.simulcast, videoCodec: settings.codec, backupCodec: false,
@@ -37,17 +47,25 @@ async function publish(label) {
        screenShareEncoding: {maxBitrate: settings.bitrate * 1000, maxFramerate: settings.pattern.framerate}}
     : {source: SOURCES[track.source], forceStereo: settings.pattern.channels === 2, dtx: settings.dtx, red: settings.red,
        audioPreset: {maxBitrate: settings.audioBitrate * 1000}};
-  publications.set(label, await room.localParticipant.publishTrack(generator, options));
+  tracks.set(label, track.tab ? await captureTab(generator) : generator);
+  await room.localParticipant.publishTrack(tracks.get(label), options);
+}
+
+// A full reconnect makes new publications of the same tracks.
+function publicationOf(label) {
+  const found = [...room.localParticipant.trackPublications.values()].find(({track}) => track && track.mediaStreamTrack === tracks.get(label));
+  if (found?.trackSid) sids.set(label, found.trackSid);
+  return found;
 }
 
 async function unpublish(label) {
-  await room.localParticipant.unpublishTrack(publications.get(label).track);
+  await room.localParticipant.unpublishTrack(publicationOf(label).track);
   await ask("close", {label});
 }
 
 // A browser switches a layer off when its bandwidth or CPU does not suffice; here it is told to.
 async function layer(label, index, active) {
-  const sender = publications.get(label).track.sender, parameters = sender.getParameters();
+  const sender = publicationOf(label).track.sender, parameters = sender.getParameters();
   if (!parameters.encodings[index]) throw new Error(`${label} has no layer ${index}`);
   parameters.encodings[index].active = active;
   await sender.setParameters(parameters);
@@ -60,7 +78,7 @@ async function resize(label, [width, height]) {
 
 async function obey(line) {
   const [command, ...rest] = line.trim().split(/\s+/), [verb, label] = command.split("_");
-  const publication = publications.get(label);
+  const publication = publicationOf(label);
   if (verb === "publish") await publish(label);
   else if (verb === "unpublish") await unpublish(label);
   else if (verb === "mute") await publication.track.mute();
@@ -82,31 +100,30 @@ async function obey(line) {
 async function reconnect(scenario) {
   const before = events.length;
   await room.simulateScenario(scenario);
-  const over = scenario.startsWith("signal") ? RoomEvent.SignalReconnecting : RoomEvent.Reconnected;
   for (let waited = 0; waited < 20; waited += 0.05) {
-    if (events.slice(before).some(({name}) => name === over) && room.state === "connected") return;
+    if (events.slice(before).some(({name}) => name === RoomEvent.Reconnected) && room.state === "connected") return;
     await sleep(0.05);
   }
   throw new Error(`${scenario}: not connected again within 20 s (${JSON.stringify(events.slice(before))})`);
 }
 
-const state = () => ({
-  sids: Object.fromEntries([...publications].map(([label, publication]) => [label, publication.trackSid])),
-  participant: room.localParticipant.sid, connection: room.state, events: events.slice(-20),
+const state = () => ([...tracks.keys()].forEach(publicationOf), {
+  sids: Object.fromEntries(sids), participant: room.localParticipant.sid, connection: room.state, events: events.slice(-20),
 });
 
 // How far flash and beep of a second are apart where the browser's encoders take them over.
 async function measure(seconds) {
-  const stream = (label) => new MediaStreamTrackProcessor({track: generators.get(label).clone()}).readable;
+  const stream = (label) => new MediaStreamTrackProcessor({track: tracks.get(label).clone()}).readable;
   const video = stream("video"), audio = stream("audio");
   return await ask("check", {video, audio, seconds, start: settings.pattern.start}, [video, audio]);
 }
 
 async function quality() {
   const found = {};
-  for (const [label, publication] of publications) {
-    if (!publication.track?.sender) continue;
-    found[label] = [...(await publication.track.sender.getStats()).values()]
+  for (const label of tracks.keys()) {
+    const sender = publicationOf(label)?.track?.sender;
+    if (!sender) continue;
+    found[label] = [...(await sender.getStats()).values()]
       .filter((report) => report.type === "outbound-rtp")
       .map(({rid, active, frameWidth, frameHeight, framesPerSecond, framesEncoded, qualityLimitationReason, encoderImplementation}) =>
         ({rid, active, frameWidth, frameHeight, framesPerSecond, framesEncoded, qualityLimitationReason, encoderImplementation}));
