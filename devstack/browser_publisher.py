@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from livekit import api
 
@@ -33,14 +33,6 @@ READY_SECONDS = 30.0
 """Until all tracks are published, from the start of the browser or from a reload on."""
 
 
-class Server(Protocol):
-    """Where to publish."""
-
-    url: str
-    api_key: str
-    api_secret: str
-
-
 def unavailable() -> str:
     """Return why a browser publisher cannot run here; empty when it can."""
     if chromium.find() is None:
@@ -48,7 +40,7 @@ def unavailable() -> str:
     return "" if npm.available() else "npm is not installed"
 
 
-def token(server: Server, room: str, identity: str, *, hidden: bool = False) -> str:
+def token(server: LiveKitServer, room: str, identity: str, *, hidden: bool = False) -> str:
     """Return an access token to join a room."""
     grants = api.VideoGrants(room_join=True, room=room, hidden=hidden, can_publish=not hidden)
     access = api.AccessToken(server.api_key, server.api_secret).with_identity(identity)
@@ -62,7 +54,7 @@ class BrowserPublisher:
     `dtx` and `red` are on by default in livekit-client for one channel and off for two; so they are here.
     """
 
-    server: Server
+    server: LiveKitServer
     room: str
     identity: str
     width: int = 640
@@ -106,14 +98,6 @@ class BrowserPublisher:
         self._restore: threading.Timer | None = None
         self._page.__enter__()
         try:
-            if self.tab:
-                self._page.devtools.call(
-                    "Emulation.setDeviceMetricsOverride",
-                    width=self.width,
-                    height=self.height,
-                    deviceScaleFactor=1,
-                    mobile=False,
-                )
             self._state: dict[str, Any] = self._page.wait("report", READY_SECONDS)
         except BaseException:
             self.__exit__()
@@ -157,12 +141,12 @@ class BrowserPublisher:
             self._page.devtools.call("Page.reload")
             self._state = self._page.wait("report", READY_SECONDS)
         elif name == "disconnect_network":
-            self._network(offline=True)
-            self._restore = threading.Timer(float(argument), self._network, kwargs={"offline": False})
-            self._restore.daemon = True
-            self._restore.start()
+            self._cut_network(float(argument))
         else:
             self._state = self._page.evaluate(f"obey({json.dumps(line)})", timeout=timeout)
+            if name == f"publish_{self.tab}":
+                # Afterwards: the browser's bar "… is sharing" takes some of the height.
+                self._page.resize(self.width, self.height)
 
     def sid(self, kind: str) -> str:
         """Return the sid of the newest track of a label; a full reconnect gives new ones."""
@@ -190,16 +174,17 @@ class BrowserPublisher:
         found: dict[str, Any] = self._page.evaluate("quality()")
         return found
 
-    def _network(self, *, offline: bool) -> None:
-        devtools = self._page.devtools
-        devtools.call(
-            "Network.emulateNetworkConditions",
-            offline=offline,
-            latency=0,
-            downloadThroughput=-1,
-            uploadThroughput=-1,
-            packetLoss=100 if offline else 0,
-        )
+    def _cut_network(self, seconds: float) -> None:
+        """Stop the process through which all of the browser's packets pass, media and signalling alike.
+
+        DevTools' network conditions do not reach WebRTC. What the page sends meanwhile is lost but for 64 kB
+        (libwebrtc's bound of packets in flight to that process).
+        """
+        process = self._page.network_process()
+        process.suspend()
+        self._restore = threading.Timer(seconds, process.resume)
+        self._restore.daemon = True
+        self._restore.start()
 
     def _settings(self) -> dict[str, Any]:
         return {
