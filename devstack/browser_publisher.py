@@ -1,10 +1,9 @@
 """Owns a participant in a real browser (livekit-client in headless Chromium) that publishes the test pattern.
 
 It sends what the Python SDK cannot: true stereo, three simulcast layers, RED, DTX, and the reconnects of a browser.
-Commands, one per call of `command`: mute_X unmute_X unpublish_X publish_X hold_X resume_X (X a label: video, audio,
-video2, audio2), size WxH, pause_layer N SECONDS, hold_layer N, resume_layer N (N: 0 is the lowest), reconnect SCENARIO
-(livekit-client's: signal-reconnect, resume-reconnect, full-reconnect, node-failure …), disconnect_network SECONDS
-(returns at once), reload, leave, kill.
+Commands: mute_X unmute_X unpublish_X publish_X hold_X resume_X silence_X speak_X (X a label: video, audio, video2,
+audio2), size WxH, pause_layer N SECONDS, hold_layer N, resume_layer N (0 is the lowest), reconnect SCENARIO (one of
+livekit-client's), disconnect_network SECONDS (returns at once), reload, leave, kill.
 `python -m devstack.browser_publisher` measures how far its flash and beep are apart before they are encoded.
 """
 
@@ -81,6 +80,11 @@ class BrowserPublisher:
     publish: tuple[str, ...] = ("video", "audio")
     """Labels that are published on entering, and again after a reload."""
 
+    def __post_init__(self) -> None:
+        """Say what it publishes, as `conformance.actor.Actor` does."""
+        self.stimuli: tuple[Stimulus, ...] = tuple(self._stimulus(label) for label in LABELS)
+        self.published: frozenset[str] = frozenset(self.publish)
+
     def __enter__(self) -> Self:
         """Join, publish and return when everything is published."""
         self.start = float(int(time.time()) + 1)
@@ -112,25 +116,6 @@ class BrowserPublisher:
             with contextlib.suppress(chromium.BrowserError):
                 self._page.evaluate("room.disconnect().then(() => true)", timeout=2)
         self._page.__exit__()
-
-    @property
-    def stimuli(self) -> tuple[Stimulus, ...]:
-        """All tracks that it may publish."""
-        return tuple(
-            Stimulus(
-                label=label,
-                kind="video" if label.startswith("video") else "audio",
-                source=self._source(label),
-                variant=self._variant(label),
-                silent=self.silent and label.startswith("audio"),
-            )
-            for label in LABELS
-        )
-
-    @property
-    def published(self) -> frozenset[str]:
-        """Labels of the tracks that are published on entering."""
-        return frozenset(self.publish)
 
     def command(self, line: str, *, timeout: float = 30.0) -> None:
         """Carry out one command and return when it is done. Raises BrowserError."""
@@ -214,6 +199,15 @@ class BrowserPublisher:
 
     def _source(self, label: str) -> str:
         return self.sources.get(label, "CAMERA" if label.startswith("video") else "MICROPHONE")
+
+    def _stimulus(self, label: str) -> Stimulus:
+        return Stimulus(
+            label=label,
+            kind="video" if label.startswith("video") else "audio",
+            source=self._source(label),
+            variant=self._variant(label),
+            silent=self.silent and label.startswith("audio"),
+        )
 
     def _track(self, label: str) -> dict[str, Any]:
         look = testpattern.VARIANTS[self._variant(label)]

@@ -150,13 +150,23 @@ class Page:
         """Serve a further file as `/files/NAME`."""
         self._server.serve(name, path)
 
-    def resize(self, width: int, height: int) -> None:
-        """Give the page this size in pixels. Raises BrowserError."""
-        try:
-            window = self.devtools.call("Browser.getWindowForTarget")["windowId"]
-            self.devtools.call("Browser.setContentsSize", windowId=window, width=width, height=height)
-        except DevToolsError as error:
-            raise BrowserError(f"{self.name}: {error}") from None
+    def resize(self, width: int, height: int, *, timeout: float = 5.0) -> None:
+        """Give the page this size in pixels and return when it keeps it. Raises BrowserError."""
+        deadline, kept = time.monotonic() + timeout, 0
+        while kept < 5:
+            if time.monotonic() > deadline:
+                raise BrowserError(f"{self.name} did not become {width}x{height} within {timeout:g} s")
+            if self.evaluate("[innerWidth, innerHeight]") == [width, height]:
+                kept += 1
+            else:
+                # The browser's own bars come and go with an animation, at the page's expense.
+                kept = 0
+                try:
+                    window = self.devtools.call("Browser.getWindowForTarget")["windowId"]
+                    self.devtools.call("Browser.setContentsSize", windowId=window, width=width, height=height)
+                except DevToolsError as error:
+                    raise BrowserError(f"{self.name}: {error}") from None
+            time.sleep(0.1)
 
     def wait(self, name: str, timeout: float) -> Any:
         """Return the JSON of the next post of this name; others are skipped.

@@ -163,6 +163,7 @@ const lateness = () => Object.fromEntries([...lanes].map(([label, lane]) => [lab
 const actions = {
   open, close, check, lateness,
   hold: ({label, held}) => { lanes.get(label).held = held; },
+  silence: ({label, silent}) => { lanes.get(label).silent = silent; },
   resize: ({label, width, height}) => resize(lanes.get(label), width, height),
   clock: () => 1000 * (now() - Date.now() / 1000),
 };

@@ -89,6 +89,7 @@ async function obey(line) {
     await layer("video", Number(rest[0]), true);
   } else if (command === "hold_layer" || command === "resume_layer") await layer("video", Number(rest[0]), verb === "resume");
   else if (verb === "hold" || verb === "resume") await ask("hold", {label, held: verb === "hold"});
+  else if (verb === "silence" || verb === "speak") await ask("silence", {label, silent: verb === "silence"});
   else if (command === "size") await resize("video", rest[0].split("x").map(Number));
   else if (command === "reconnect") await reconnect(rest[0]);
   else if (command === "leave") await room.disconnect();
