@@ -9,7 +9,6 @@ from devstack.conformance.case import Case
 from devstack.conformance.judge import Verdict
 from devstack.conformance.strip import Strip
 
-
 _BUSY = 0.3
 
 

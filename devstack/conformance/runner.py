@@ -46,6 +46,7 @@ class Suite:
         self._progress = progress
         self._interrupted = threading.Event()
         self._server = LiveKitServer(directory / "livekit", progress=lambda _: None)
+        self._player: browser.Player | None = None
 
     def __enter__(self) -> Self:
         """Start the server."""
@@ -58,8 +59,10 @@ class Suite:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """End it."""
+        """End it, and the browser that played files."""
         self._server.stop()
+        if self._player is not None:
+            self._player.__exit__()
 
     def run(self, cases: Sequence[Case], *, jobs: int = 1, play: bool = False) -> list[Outcome]:
         """Run cases and judge them; return the outcomes in their order. `play`: in headless Chromium as well.
@@ -122,7 +125,9 @@ class Suite:
         if scene is not None and not outcome.failure:
             try:
                 for recording in scene.recordings:
-                    _judge(outcome, scene, recording, play=play)
+                    _judge(outcome, scene, recording)
+                    if play:
+                        self._play(outcome, recording)
             except Exception as error:  # noqa: BLE001 - a file that cannot be judged is a result as well
                 _fail(outcome, error, self.directory / outcome.case.name)
         reason = f", {outcome.skipped}" if outcome.skipped else f" ({outcome.seconds:.0f} s)"
@@ -130,6 +135,15 @@ class Suite:
         for line in [*outcome.problems, *outcome.notes]:
             self._progress(f"    {line}")
         return outcome
+
+    def _play(self, outcome: Outcome, recording: Recording) -> None:
+        """One browser for all files: its start costs more than a short file."""
+        if self._player is None:
+            self._player = browser.Player().__enter__()
+        for file in recording.files():
+            playback = self._player.play(file.path)
+            if not playback.plays:
+                outcome.verdicts[-1].problems.append(f"Chromium: {playback.summary()}")
 
 
 def _stalled() -> float:
@@ -145,7 +159,7 @@ def _fail(outcome: Outcome, error: Exception, directory: Path) -> None:
     (directory / "traceback.txt").write_text("".join(traceback.format_exception(error)))
 
 
-def _judge(outcome: Outcome, scene: Scene, recording: Recording, *, play: bool) -> None:
+def _judge(outcome: Outcome, scene: Scene, recording: Recording) -> None:
     case, files = outcome.case, recording.files()
     end = recording.expected_end or recording.stopped_at or last_departure(scene.log, recording)
     wanted = plan.build(scene.log, recording.selection, (recording.ready_at, end), case.grace)
@@ -157,11 +171,6 @@ def _judge(outcome: Outcome, scene: Scene, recording: Recording, *, play: bool) 
     outcome.files += [file.path for file in files]
     if seen.pieces:
         outcome.strips.append(strip(wanted, seen, files))
-    if play:
-        for file in files:
-            playback = browser.play(file.path)
-            if not playback.plays:
-                verdict.problems.append(f"Chromium: {playback.summary()}")
 
 
 def last_departure(log: plan.Log, recording: Recording) -> float:
