@@ -65,12 +65,13 @@ def test_the_lip_sync_is_told_as_it_is_and_as_it_was() -> None:
     assert told.pictures_moved == pytest.approx(3 * FPS, abs=6)
 
 
-def test_the_receive_delay_is_the_mean_of_the_sounds() -> None:
+def test_the_receive_delay_is_the_mean_of_the_sounds_over_time() -> None:
     made = timeline()
-    for delay in (0.04, 0.06):
-        made.delay("mic", delay, START)
-        made.delay("cam", 0.014, START)
-    assert made.corrections.receive_delay == pytest.approx(0.05 + OPUS_LOOKAHEAD)
+    for delay, at in ((0.4, 0.0), (0.04, 0.1), (0.04, 0.2), (0.06, 0.4), (0.06, 0.6)):
+        made.delay("mic", delay, START + at)
+        made.delay("cam", 0.014, START + at)
+    expected = (0.1 * (0.4 + 0.04 + 0.04) + 0.2 * (0.06 + 0.06)) / 0.7
+    assert made.corrections.receive_delay == pytest.approx(expected + OPUS_LOOKAHEAD, abs=1e-6)
 
 
 def test_without_sound_the_receive_delay_is_the_pictures() -> None:
