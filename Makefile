@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-browser bench-operator bench-start bench-sizing crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-browser bench-operator bench-start bench-align bench-sizing crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -90,7 +90,7 @@ crds: $(VENV)/.synced  ## write crds/, what the chart has of it, and the tables 
 	$(RUN)/python docs/generate_reference.py
 	$(RUN)/python docs/generate_chart_reference.py
 
-bench: bench-recorder bench-encoder bench-sync bench-browser bench-start bench-operator bench-sizing  ## all figures of the README
+bench: bench-recorder bench-encoder bench-sync bench-browser bench-align bench-start bench-operator bench-sizing  ## all figures of the README
 
 bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
 	@$(RUN)/python benchmarks/bench_recorder.py
@@ -108,6 +108,9 @@ bench-sync-load: $(VENV)/.synced  ## the same for 30 minutes with all CPUs busy 
 
 bench-browser: $(VENV)/.synced  ## A/V offset and cadence with headless Chromium as publisher; left out without chromium or npm
 	@$(RUN)/python benchmarks/bench_browser.py
+
+bench-align: $(VENV)/.synced  ## two recordings of one room, mixed by what `egress-recorder align` says
+	@$(RUN)/python benchmarks/bench_align.py
 
 bench-start: $(VENV)/.synced  ## process start to first frame, stop to finished file; track seen to first frame
 	@$(RUN)/python benchmarks/bench_start.py

@@ -44,18 +44,20 @@ def livekit(directory: Path, *, relayed: bool = False) -> Iterator[LiveKitServer
         server.stop()
 
 
-def publisher(server: LiveKitServer, room: str, *arguments: str) -> PublisherProcess:
-    """Return the publisher `alice` of a room, to be used as a context manager."""
-    return PublisherProcess(server.url, server.api_key, server.api_secret, room, "alice", arguments)
+def publisher(server: LiveKitServer, room: str, *arguments: str, identity: str = "alice") -> PublisherProcess:
+    """Return a publisher of a room, to be used as a context manager."""
+    return PublisherProcess(server.url, server.api_key, server.api_secret, room, identity, arguments)
 
 
-def recorder(server: LiveKitServer, room: str, output: Path, *arguments: str) -> MeasuredProcess:
-    """Return `egress-recorder record` of `alice`, not started yet."""
+def recorder(
+    server: LiveKitServer, room: str, output: Path, *arguments: str, identity: str = "alice"
+) -> MeasuredProcess:
+    """Return `egress-recorder record` of one participant, not started yet."""
     for old in (output, output.with_suffix(".log")):  # left by an earlier run with --keep; never overwritten
         old.unlink(missing_ok=True)
     command = [str(Path(sys.executable).with_name("egress-recorder")), "record"]
     return MeasuredProcess(
-        command=[*command, "--room", room, "--identity", "alice", "-o", str(output), *arguments],
+        command=[*command, "--room", room, "--identity", identity, "-o", str(output), *arguments],
         environment={
             "LIVEKIT_URL": server.url,
             "LIVEKIT_API_KEY": server.api_key,

@@ -135,6 +135,14 @@ def check(path: str | Path, sent_widths: Sequence[int] = ()) -> MediaReport:
     return report
 
 
+def check_sound(path: str | Path) -> npt.NDArray[np.float32]:
+    """Return (channels, samples) at 48 kHz from media time 0."""
+    report = MediaReport(Path(path))
+    with av.open(str(path)) as container:
+        _read_audio(report, container)
+    return report.audio
+
+
 def _read_video(
     report: MediaReport, container: av.container.InputContainer, sent_widths: Sequence[int | None]
 ) -> None:
@@ -166,7 +174,7 @@ def _read_picture(
     report: MediaReport, frame: av.VideoFrame, sent_widths: Sequence[int | None]
 ) -> tuple[int | None, bool]:
     """Note whose picture it is and where; return its number and whether it flashes."""
-    luma, u, v = (_plane(frame, index) for index in range(3))
+    luma, u, v = (plane_of(frame, index) for index in range(3))
     area = testpattern.active_area(u, v)
     if area is None:
         report.variants.append(None)
@@ -183,7 +191,8 @@ def _read_picture(
     return number, number is not None and testpattern.read_flash(luma)
 
 
-def _plane(frame: av.VideoFrame, index: int) -> testpattern.Luma:
+def plane_of(frame: av.VideoFrame, index: int) -> testpattern.Luma:
+    """Return one plane of a decoded picture, (height, width)."""
     plane = frame.planes[index]
     rows: testpattern.Luma = np.frombuffer(memoryview(plane), np.uint8)
     return rows.reshape(plane.height, plane.line_size)[:, : plane.width]
@@ -209,10 +218,10 @@ def _read_audio(report: MediaReport, container: av.container.InputContainer) -> 
         report.errors.append(f"audio: {error}")
     if pieces:
         report.audio = np.concatenate(pieces, axis=1)
-    report.beeps = _onsets(np.abs(report.audio).max(axis=0) > testpattern.BEEP_THRESHOLD)
+    report.beeps = onsets(np.abs(report.audio).max(axis=0) > testpattern.BEEP_THRESHOLD)
 
 
-def _onsets(loud: npt.NDArray[np.bool_]) -> list[float]:
+def onsets(loud: npt.NDArray[np.bool_]) -> list[float]:
     """Return the times at which sound starts after at least 0.2 s below the threshold."""
     indexes = np.flatnonzero(loud)
     if not len(indexes):

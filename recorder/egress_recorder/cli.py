@@ -32,6 +32,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_run(commands.add_parser("run", help="record what a configuration directory says (in a pod)"))
     _add_record(commands.add_parser("record", help="record into a file or bucket (on a laptop)"))
+    _add_align(commands.add_parser("align", help="say how files of several recordings run together"))
     return parser.parse_args(list(arguments))
 
 
@@ -94,6 +95,13 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="log lines on stderr")
 
 
+def _add_align(parser: argparse.ArgumentParser) -> None:
+    # Two positions, so that one manifest alone is a usage error.
+    for name, count in (("first", None), ("others", "+")):
+        parser.add_argument(name, type=Path, nargs=count, metavar="MANIFEST.json")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
 def _add_upload_timeout(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--upload-timeout",
@@ -132,6 +140,10 @@ def main(
         options = parse_arguments(arguments)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
+    if options.command == "align":
+        from egress_recorder.align import run_align  # noqa: PLC0415 - pydantic: only here it is needed at once
+
+        return run_align([options.first, *options.others], as_json=options.json)
     # A signal from here on must not be lost, and the child comes before every slow import.
     latch = SignalLatch()
     child = spawn()

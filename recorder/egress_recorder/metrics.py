@@ -38,6 +38,7 @@ class _StatusCollector(Collector):
             ),
             "lip_sync_seconds": ("By how much pictures are moved now.", fixed.lip_sync),
             "lip_sync_seconds_max": ("The largest amount of it so far.", fixed.lip_sync_max),
+            "axis_moved_seconds": ("By how much media time 0 was moved.", fixed.axis_moved),
             "receive_delay_seconds": ("Mean delay of the receiver's jitter buffer.", fixed.receive_delay),
         }
         counters = {

@@ -230,6 +230,8 @@ class Corrections:
     """Seconds of sound that a full queue dropped."""
     receive_delay: float = 0.0
     """Mean seconds for which the receiver held back the sound, of the newest part (without sound: the pictures)."""
+    axis_moved: float = 0.0
+    """Seconds by which media time 0 of the newest part was moved later, at most a frame (media/timeline.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from egress_recorder.media.audioclock import AudioClock
 from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
 from egress_recorder.media.videolane import VideoLane
 from egress_recorder.vocabulary import Corrections
@@ -12,12 +14,28 @@ PLAUSIBLE_DELAY = 5.0
 """Seconds; a measured delay beyond it is a restarted counter."""
 
 
-class _Mean:
-    def __init__(self) -> None:
-        self.sum, self.count = 0.0, 0
+FIRST_INTERVAL = 0.1
+"""Seconds that the first measurement stands for."""
+LONGEST_INTERVAL = 1.0
+"""Seconds that one measurement may stand for at most."""
 
-    def add(self, value: float) -> None:
-        self.sum, self.count = self.sum + value, self.count + 1
+
+class _Mean:
+    """A mean over time: a measurement counts for the time since the last one."""
+
+    def __init__(self) -> None:
+        self._sum = self._weight = 0.0
+        self._last: float | None = None
+
+    def add(self, value: float, at: float) -> None:
+        since = FIRST_INTERVAL if self._last is None else max(0.0, at - self._last)
+        weight = min(LONGEST_INTERVAL, since)
+        self._last = at
+        self._sum, self._weight = self._sum + weight * value, self._weight + weight
+
+    @property
+    def value(self) -> float | None:
+        return self._sum / self._weight if self._weight else None
 
 
 class TimelineCounts:
@@ -41,20 +59,22 @@ class TimelineCounts:
         self._largest = max(self._largest, abs(correction))
         self._pictures_moved += abs(correction) >= self._half_frame
 
-    def delayed(self, seconds: float, *, sound: bool) -> None:
-        """The receiver held back a track by so much in the last half second."""
+    def delayed(self, seconds: float, at: float, *, sound: bool) -> None:
+        """The receiver held back a track by so much around `at`."""
         if 0.0 <= seconds < PLAUSIBLE_DELAY:
-            (self._sound if sound else self._picture).add(seconds + (OPUS_LOOKAHEAD if sound else 0.0))
+            (self._sound if sound else self._picture).add(seconds + (OPUS_LOOKAHEAD if sound else 0.0), at)
 
     def over(self, added: int, removed: int) -> None:
         """A stream of sound is over; so many samples were added to it and removed from it."""
         self._added += added
         self._removed += removed
 
-    def total(self, lane: VideoLane[Any], *, added: int, removed: int) -> Corrections:
-        """Return all of it. `added` and `removed` belong to the streams that go on."""
+    def total(
+        self, lane: VideoLane[Any], live: Sequence[AudioClock[Any]], *, axis_moved: float
+    ) -> Corrections:
+        """Return all of it. `live`: the streams of sound that go on."""
         # Pictures are moved to their sound: where there is sound, its delay is that of the whole file.
-        delay = self._sound if self._sound.count else self._picture
+        delay = self._picture.value if self._sound.value is None else self._sound.value
         return Corrections(
             frames_late=lane.late,
             frames_surplus=lane.surplus,
@@ -64,7 +84,8 @@ class TimelineCounts:
             lip_sync=round(self._correction, 4),
             lip_sync_max=round(self._largest, 4),
             lip_sync_slewed=round(self._slewed, 4),
-            samples_added=self._added + added,
-            samples_removed=self._removed + removed,
-            receive_delay=round(delay.sum / delay.count, 6) if delay.count else 0.0,
+            samples_added=self._added + sum(clock.added for clock in live),
+            samples_removed=self._removed + sum(clock.removed for clock in live),
+            receive_delay=round(delay or 0.0, 6),
+            axis_moved=round(axis_moved, 6),
         )

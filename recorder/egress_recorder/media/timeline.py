@@ -102,16 +102,13 @@ class Timeline(Generic[P, C]):
     def delay(self, track: str, seconds: float, at: float) -> None:
         """The receiver delayed the track by `seconds` around `at`."""
         self._lipsync.measured(track, seconds, at)
-        self.counts.delayed(seconds, sound=track in self._audios)
+        self.counts.delayed(seconds, at, sound=track in self._audios)
 
     @property
     def corrections(self) -> Corrections:
         """All corrections so far, as far as the timeline makes them."""
-        clocks = [audio.clock for audio in self._audios.values()]
         return self.counts.total(
-            self.lane,
-            added=sum(clock.added for clock in clocks),
-            removed=sum(clock.removed for clock in clocks),
+            self.lane, [audio.clock for audio in self._audios.values()], axis_moved=self._moved
         )
 
     @property

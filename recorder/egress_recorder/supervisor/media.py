@@ -53,7 +53,7 @@ class MediaLedger:
         """Return the account of one of our parts. `over`: its file is closed, nothing in it goes on."""
         content = self._own.get(number, _Content())
         delay = progress.corrections.receive_delay
-        zero_at = started_at - timedelta(seconds=delay)
+        zero_at = started_at + timedelta(seconds=progress.corrections.axis_moved - delay)
         end = duration if over else None
         return PartMedia(
             part=number,

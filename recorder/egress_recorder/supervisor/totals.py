@@ -8,7 +8,7 @@ from typing import Any
 
 from egress_recorder.contract import Corrections, Progress
 
-_NEWEST = frozenset({"lip_sync", "receive_delay"})
+_NEWEST = frozenset({"lip_sync", "receive_delay", "axis_moved"})
 _LARGEST = frozenset({"lip_sync_max"})
 
 

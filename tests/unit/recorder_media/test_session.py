@@ -99,6 +99,11 @@ async def test_a_stop_completes_a_file_that_has_media(tmp_path: Path) -> None:
     assert ended.ended_at is not None
     assert (ended.ended_at - ended.started_at).total_seconds() == pytest.approx(1.0, abs=0.3)
     assert [type(event) for event in events[:2]] == [ipc.Joined, ipc.Started]
+    # What the file holds is told before the end, which `run` returns and does not emit.
+    (told,) = [event for event in events if isinstance(event, ipc.SpansChanged)]
+    (span,) = told.spans
+    assert (span.sid, span.kind, span.width, span.height) == ("v", "video", 64, 36)
+    assert (span.start, span.end) == (0.0, pytest.approx(ended.progress.duration, abs=0.1))
 
 
 @pytest.mark.parametrize(

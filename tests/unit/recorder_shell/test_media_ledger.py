@@ -34,6 +34,14 @@ def test_media_time_zero_lies_before_the_arrival_by_what_the_receiver_held_back(
     assert (media.zero_at, media.receive_delay) == (at(-0.25), 0.25)
 
 
+def test_a_moved_time_axis_moves_its_zero() -> None:
+    corrections = Corrections(receive_delay=0.25, axis_moved=0.03)
+    media = MediaLedger().entry(
+        1, started_at=T0, duration=9.0, over=True, progress=Progress(corrections=corrections)
+    )
+    assert media.zero_at == at(-0.22)
+
+
 def test_a_span_has_its_utc_and_goes_on_while_the_file_grows() -> None:
     ledger = MediaLedger()
     ledger.holds(1, [span(start=2.0)], [])

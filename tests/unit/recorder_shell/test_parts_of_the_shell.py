@@ -10,15 +10,25 @@ import subprocess
 import sys
 import time
 from contextlib import aclosing
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from egress_recorder.configdir import ConfigDirectory
-from egress_recorder.contract import Phase, Progress, RecorderConfig, RecorderResult, S3Destination
+from egress_recorder.contract import (
+    Corrections,
+    Phase,
+    Progress,
+    RecorderConfig,
+    RecorderResult,
+    RecorderStatus,
+    S3Destination,
+)
 from egress_recorder.errors import ConfigurationError, UnreachableError
 from egress_recorder.health import Health
+from egress_recorder.metrics import render
 from egress_recorder.storage.s3_names import checked_endpoint, object_url
 from egress_recorder.supervisor.attempt import relay_log_line
 from egress_recorder.supervisor.board import StatusBoard
@@ -255,3 +265,16 @@ def test_an_unexpected_error_names_its_type_and_not_its_words(tmp_path: Path) ->
 
 def test_a_termination_log_that_cannot_be_written_is_no_second_failure(tmp_path: Path) -> None:
     assert write_termination_message(tmp_path / "none" / "log", failure_result(ValueError()))
+
+
+def test_every_correction_is_a_metric() -> None:
+    values = {one.name: index + 1 for index, one in enumerate(fields(Corrections))}
+    status = RecorderStatus(egress_id="EG_x", progress=Progress(corrections=Corrections(**values)))  # type: ignore[arg-type]
+    lines = render(status)[0].decode().splitlines()
+    told = sorted(
+        float(line.rpartition(" ")[2])
+        for line in lines
+        if line.startswith("livekit_egress_recorder_") and not line.endswith(" 0.0")
+    )
+    assert told == [float(value) for value in sorted(values.values())]
+    assert 'livekit_egress_recorder_frames_dropped_by_reason_total{reason="late"} 1.0' in lines
