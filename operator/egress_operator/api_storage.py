@@ -8,12 +8,14 @@ from pydantic import ConfigDict, Field
 
 from egress_operator.api_s3 import INLINE_SECRETS as S3_SECRETS
 from egress_operator.api_s3 import S3, ProxyConfig, SecretRef
+from egress_operator.api_vendors import Http
 from egress_operator.schema import ApiModel, dns_name, rule
 
 __all__ = [
     "INLINE_SECRETS",
     "KINDS",
     "S3",
+    "Http",
     "Place",
     "ProxyConfig",
     "SecretRef",
@@ -22,7 +24,7 @@ __all__ = [
     "at_most_one",
 ]
 
-KINDS = ("s3", "pvc")
+KINDS = ("s3", "http", "pvc")
 """Names of the destinations in a spec, in the order of messages."""
 INLINE_SECRETS = {"s3": S3_SECRETS}
 """LiveKit's secret fields of each kind, which a manifest must not hold."""
@@ -44,6 +46,7 @@ class Place(ApiModel):
     """One destination, or none."""
 
     s3: S3 | None = Field(default=None, description="Upload to S3.")
+    http: Http | None = Field(default=None, description="PUT to an HTTP server, each file after its end.")
     pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
 
     @property

@@ -80,6 +80,11 @@ def output(**changes: Any) -> dict[str, Any]:
     return {"fileOutputs": [{**copy.deepcopy(PVC), **changes}]}
 
 
+def to(kind: str, **fields: Any) -> dict[str, Any]:
+    """An output to a destination of a kind."""
+    return {"fileOutputs": [{kind: fields}]}
+
+
 def s3(**changes: Any) -> dict[str, Any]:
     return {"fileOutputs": [{"s3": {"bucket": "recordings", **changes}}]}
 
@@ -117,6 +122,8 @@ ACCEPTED: list[Change] = [
         sseKmsKeyId="alias/k",
         proxy={"url": "http://proxy:3128", "username": "u", "passwordSecretRef": {"name": "p", "key": "k"}},
     ),
+    to("http", url="https://x.example.com/in?sig=1", headers={"X-Team": "a"}, credentialsSecretRef={"name": "k"}),
+    {"storage": {"http": {"url": "http://127.0.0.1:80/{filepath}", "proxy": {"url": "http://p"}}}, "fileOutputs": [{}]},
     s3(serverSideEncryption="AES256", proxy={"url": "https://proxy.example.com"}),
     {"template": {"resources": {"requests": {"cpu": 2, "memory": "1Gi"}, "limits": {"memory": "2Gi"}}}},
     {"template": {"nodeSelector": {"disk": "ssd"}, "serviceAccountName": "recorder"}},
@@ -212,8 +219,11 @@ REFUSED: list[tuple[Change, str]] = [
     ),
     ({"livekit": {"url": "wss://u:p@x", "credentialsSecretRef": {"name": "k"}}}, "without user and password"),
     ({"livekit": {"url": "ftp://x", "credentialsSecretRef": {"name": "k"}}}, "livekit.url must be a ws://"),
-    ({"fileOutputs": [{**PVC, **S3}]}, "at most one destination: set one of s3 or pvc"),
-    ({"storage": {}}, "storage needs exactly one destination: set one of storage.s3 or storage.pvc"),
+    ({"fileOutputs": [{**PVC, **S3}]}, "at most one destination: set one of s3, http or pvc"),
+    (
+        {"storage": {}},
+        "storage needs exactly one destination: set one of storage.s3, storage.http or storage.pvc",
+    ),
     ({"storage": {**PVC, **S3}}, "storage needs exactly one destination"),
     ({"storage": {"s3": {"bucket": "b", "secret": "hush"}}}, "must not stand in a manifest"),
     ({"storage": {"gcp": {}}}, "gcp"),
