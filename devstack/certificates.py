@@ -49,6 +49,10 @@ class Certificate:
             )
         )
 
+    def client_context(self) -> ssl.SSLContext:
+        """Return the context of a client that trusts this certificate."""
+        return ssl.create_default_context(cafile=self.certificate)
+
     def server_context(self) -> ssl.SSLContext:
         """Return the context of a server with this certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

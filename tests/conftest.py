@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from devstack.azure import AzureServer
 from devstack.certificates import Certificate
 from devstack.controlplane import ControlPlane
 from devstack.livekit import LiveKitServer
@@ -57,6 +58,17 @@ def s3_server(servers_directory: Path) -> Iterator[S3Server]:
 def certificate(servers_directory: Path) -> Certificate:
     """A certificate of loopback servers; `SSL_CERT_FILE` makes a process trust it."""
     return Certificate(servers_directory / "certificate")
+
+
+@pytest.fixture(scope="session")
+def azure_server(servers_directory: Path) -> Iterator[AzureServer]:
+    """An Azure blob service with a container; names must be unique per test."""
+    server = AzureServer(servers_directory / "azure")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

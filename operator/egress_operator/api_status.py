@@ -89,6 +89,7 @@ class StorageInfo(ApiModel):
 
     origin: Literal["output", "spec.storage", "operator"]
     s3: _Destination = None
+    azure: _Destination = None
     http: _Destination = None
     pvc: _Destination = None
 

@@ -1,4 +1,4 @@
-"""Owns the destinations of a spec that are neither S3 nor a volume: an HTTP server. Pure."""
+"""Owns the destinations of a spec that are neither S3 nor a volume: Azure Blob Storage, an HTTP server. Pure."""
 
 from __future__ import annotations
 
@@ -6,8 +6,64 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.api_s3 import ProxyConfig, SecretRef, http_url
+from egress_operator.api_s3 import ProxyConfig, SecretRef, SecretText, http_url, refused
 from egress_operator.schema import ApiModel, rule
+
+AZURE_SECRETS = ("accountKey", "account_key", "sasToken", "sas_token")
+_AZURE_HINT = "put the key account_key or sas_token into a Secret of this namespace and name it in azure.credentialsSecretRef.name"
+
+
+class Azure(ApiModel):
+    """LiveKit's AzureBlobUpload; the key comes from a Secret or from the pod's workload identity."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                refused(AZURE_SECRETS, "azure.accountKey must not stand in a manifest: " + _AZURE_HINT),
+                http_url("azure.endpoint", "https://account.blob.core.windows.net"),
+                rule(
+                    "has(self.accountName) || has(self.endpoint)",
+                    "azure.accountName is required where no azure.endpoint is given: name the storage account",
+                ),
+            ]
+        }
+    )
+
+    account_name: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Storage account.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "self.matches('^[a-z0-9]{3,24}$')",
+                    "azure.accountName must be 3 to 24 lower case letters and digits",
+                )
+            ]
+        },
+    )
+    container_name: str = Field(min_length=1, max_length=63, description="Container; it must exist.")
+    endpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="URL of another blob service (sovereign clouds, Azurite); absent: Azure's public one.",
+    )
+    credentials_secret_ref: SecretRef | None = Field(
+        default=None,
+        description="Secret with the key account_key or sas_token (or AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN)."
+        " Absent: the workload identity of the pod's service account.",
+    )
+    proxy: ProxyConfig | None = Field(default=None, description="HTTP proxy; absent: HTTPS_PROXY of the pod.")
+    account_key: SecretText = Field(default=None, description="Refused: " + _AZURE_HINT + ".")
+    account_key_snake: SecretText = Field(
+        default=None, alias="account_key", description="Refused, as accountKey."
+    )
+    sas_token: SecretText = Field(default=None, description="Refused, as accountKey.")
+    sas_token_snake: SecretText = Field(
+        default=None, alias="sas_token", description="Refused, as accountKey."
+    )
+
 
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-api-key")
 _OWN_HEADERS = ("content-length", "content-type", "host", "if-none-match", "transfer-encoding", "connection")

@@ -21,7 +21,14 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from egress_recorder import versions
-from egress_recorder.destinations import Destination, HttpDestination, Proxy, S3Destination, VolumeDestination
+from egress_recorder.destinations import (
+    AzureDestination,
+    Destination,
+    HttpDestination,
+    Proxy,
+    S3Destination,
+    VolumeDestination,
+)
 from egress_recorder.vocabulary import (
     Encoding,
     EndReason,
@@ -38,6 +45,7 @@ from egress_recorder.vocabulary import (
 from egress_recorder.wire import WireModel as _Model
 
 __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
+    "AzureDestination",
     "Destination",
     "HttpDestination",
     "Proxy",

@@ -55,6 +55,22 @@ class S3Destination(WireModel):
     proxy: Proxy | None = Field(default=None, json_schema_extra=_SECOND)
 
 
+class AzureDestination(WireModel):
+    """LiveKit's AzureBlobUpload without its key."""
+
+    SINCE: ClassVar[int] = 2
+
+    kind: Literal["azure"] = "azure"
+    container_name: str
+    account_name: str = ""
+    endpoint: str = Field(default="", description="empty: https://{account_name}.blob.core.windows.net")
+    credentials: str = Field(
+        default="",
+        description=_CREDENTIALS + " with the files account_key or sas_token; empty: workload identity",
+    )
+    proxy: Proxy | None = None
+
+
 class HttpDestination(WireModel):
     """A server that takes PUT; each file of the directory `credentials` is a header."""
 
@@ -75,4 +91,6 @@ class VolumeDestination(WireModel):
     claim_name: str = Field(default="", description="only for messages and locations")
 
 
-Destination = Annotated[S3Destination | HttpDestination | VolumeDestination, Field(discriminator="kind")]
+Destination = Annotated[
+    S3Destination | AzureDestination | HttpDestination | VolumeDestination, Field(discriminator="kind")
+]

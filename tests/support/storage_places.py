@@ -10,9 +10,16 @@ from typing import Any
 
 import pytest
 
+from devstack.azure import AzureServer
 from devstack.putserver import PutServer
 from devstack.s3 import S3Server
-from egress_recorder.contract import Destination, HttpDestination, S3Destination, VolumeDestination
+from egress_recorder.contract import (
+    AzureDestination,
+    Destination,
+    HttpDestination,
+    S3Destination,
+    VolumeDestination,
+)
 from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 
 PART = 5 * 1024 * 1024
@@ -103,6 +110,23 @@ def http_place(tmp_path: Path, server: PutServer, **changes: Any) -> Place:
     )
 
 
+def azure_place(tmp_path: Path, server: AzureServer, **changes: Any) -> Place:
+    """A container of Azurite."""
+    values = {
+        "container_name": server.container,
+        "account_name": server.account,
+        "endpoint": server.endpoint,
+        "credentials": "keys",
+    }
+    return secret_place(
+        tmp_path,
+        AzureDestination(**{**values, **changes}),
+        {"account_key": server.key},
+        upstream=server.origin,
+        secret_file="account_key",
+    )
+
+
 def trusting(request: pytest.FixtureRequest) -> None:
     """Let this process trust the certificate of the tests' servers."""
     certificate = request.getfixturevalue("certificate").certificate
@@ -115,6 +139,7 @@ def _http(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
 
 
 PLACES: dict[str, Callable[[Path, pytest.FixtureRequest], Place]] = {
+    "azure": lambda path, request: azure_place(path, request.getfixturevalue("azure_server")),
     "http": _http,
     "pvc": lambda path, _: volume_place(path),
     "s3": lambda path, request: s3_place(path, request.getfixturevalue("s3_server")),

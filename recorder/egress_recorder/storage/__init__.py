@@ -40,6 +40,7 @@ __all__ = [
 
 REGISTRY: Mapping[str, str] = {
     "s3": "egress_recorder.storage.s3:S3Storage",
+    "azure": "egress_recorder.storage.azure:AzureStorage",
     "http": "egress_recorder.storage.http_put:HttpStorage",
     "pvc": "egress_recorder.storage.volume:VolumeStorage",
 }

@@ -51,15 +51,36 @@ def origin(url: str) -> str:
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
 
 
+def checked_url(url: str, where: str) -> str:
+    """Return an endpoint without its final slash. Raises ConfigurationError for what is no address of a server."""
+    try:
+        split = urlsplit(url)
+        valid = split.scheme in {"http", "https"} and bool(split.hostname)
+        _ = split.port
+    except ValueError:
+        valid = False
+    if not valid or "@" in split.netloc or split.query or split.fragment:
+        raise ConfigurationError(
+            f"{where} is no URL of a server: write it as https://host[:port], without user or query"
+        )
+    return url.rstrip("/")
+
+
 class HttpClient:
-    """Sends requests of one destination. `where` is its name in messages, `fileOutputs[0].azure`."""
+    """Sends requests of one destination. `where` is its name in messages, `fileOutputs[0].azure`; `direct`: never by a proxy."""
 
     def __init__(
-        self, *, where: str, proxy: Proxy | None = None, credentials_root: Path | None = None
+        self,
+        *,
+        where: str,
+        proxy: Proxy | None = None,
+        credentials_root: Path | None = None,
+        direct: bool = False,
     ) -> None:
         self._where = where
         self._proxy = proxy
         self._root = credentials_root
+        self._direct = direct
         self._pools: dict[tuple[str, str], urllib3.PoolManager] = {}
 
     def send(
@@ -161,6 +182,8 @@ class HttpClient:
             password = proxy_password(self._proxy, self._root, where=self._where)
             user = f"{self._proxy.username}:{password}" if self._proxy.username else ""
             return self._proxy.url, user
+        if self._direct:
+            return "", ""
         split = urlsplit(url)
         proxies = urllib.request.getproxies()
         if split.scheme not in proxies or urllib.request.proxy_bypass(split.netloc):
