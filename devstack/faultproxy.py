@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import http.client
+import ssl
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -69,7 +70,13 @@ class _Handler(SilentHandler):
             reply(self, 407, b"")
             return
         target = urlsplit(self.path if "://" in self.path else proxy.upstream + self.path)
-        _forward(self, target.netloc, target.path + (f"?{target.query}" if target.query else ""), body)
+        _forward(
+            self,
+            target.scheme,
+            target.netloc,
+            target.path + (f"?{target.query}" if target.query else ""),
+            body,
+        )
 
     def _take(self, length: int, rate: int) -> bytes:
         if not rate:
@@ -82,8 +89,13 @@ class _Handler(SilentHandler):
         return taken
 
 
-def _forward(handler: BaseHTTPRequestHandler, server: str, path: str, body: bytes) -> None:
-    connection = http.client.HTTPConnection(server, timeout=30)
+def _forward(handler: BaseHTTPRequestHandler, scheme: str, server: str, path: str, body: bytes) -> None:
+    # The certificate is one of the tests' own; whoever is tested verifies it without this proxy.
+    connection = (
+        http.client.HTTPSConnection(server, timeout=30, context=ssl._create_unverified_context())  # noqa: SLF001
+        if scheme == "https"
+        else http.client.HTTPConnection(server, timeout=30)
+    )
     try:
         connection.putrequest(handler.command, path, skip_host=True, skip_accept_encoding=True)
         for name, value in handler.headers.items():

@@ -13,6 +13,10 @@ from devstack import build
 LIVEKIT_CLIENT = ("livekit-client", "2.23.0", "dist/livekit-client.umd.js")
 
 
+AZURITE = ("azurite", "3.35.0", "dist/src/blob/main.js")
+"""Microsoft's emulator of Azure Storage; from 3.36 on it wants Node 21."""
+
+
 class NpmError(RuntimeError):
     """npm is missing or could not install a package."""
 
@@ -36,6 +40,11 @@ def library(name: str, version: str, file: str) -> Path:
 def livekit_client() -> Path:
     """Return LiveKit's browser SDK as one script. Raises NpmError."""
     return library(*LIVEKIT_CLIENT)
+
+
+def azurite() -> Path:
+    """Return the blob service of Azurite as a script for node (186 MB on disk). Raises NpmError."""
+    return library(*AZURITE)
 
 
 def _install(name: str, version: str, directory: Path) -> None:

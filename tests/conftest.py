@@ -13,8 +13,11 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from devstack.azure import AzureServer
+from devstack.certificates import Certificate
 from devstack.controlplane import ControlPlane
 from devstack.livekit import LiveKitServer
+from devstack.putserver import PutServer
 from devstack.s3 import S3Server
 from devstack.stack import CRDS, Stack
 
@@ -49,6 +52,30 @@ def s3_server(servers_directory: Path) -> Iterator[S3Server]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificate(servers_directory: Path) -> Certificate:
+    """A certificate of loopback servers; `SSL_CERT_FILE` makes a process trust it."""
+    return Certificate(servers_directory / "certificate")
+
+
+@pytest.fixture(scope="session")
+def azure_server(servers_directory: Path) -> Iterator[AzureServer]:
+    """An Azure blob service with a container; names must be unique per test."""
+    server = AzureServer(servers_directory / "azure")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def put_server(certificate: Certificate) -> Iterator[PutServer]:
+    """An HTTPS server that takes PUT; paths must be unique per test."""
+    with PutServer(certificate.server_context()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -96,6 +96,8 @@ class StorageInfo(ApiModel):
 
     origin: Literal["output", "spec.storage", "operator"]
     s3: _Destination = None
+    azure: _Destination = None
+    http: _Destination = None
     pvc: _Destination = None
 
 

@@ -8,12 +8,14 @@ from pydantic import ConfigDict, Field
 
 from egress_operator.api_s3 import INLINE_SECRETS as S3_SECRETS
 from egress_operator.api_s3 import S3, ProxyConfig, SecretRef
+from egress_operator.api_vendors import AZURE_SECRETS, Azure, Http
 from egress_operator.schema import ApiModel, dns_name, rule
 
 __all__ = [
     "INLINE_SECRETS",
     "KINDS",
     "S3",
+    "Http",
     "Place",
     "ProxyConfig",
     "SecretRef",
@@ -22,9 +24,9 @@ __all__ = [
     "at_most_one",
 ]
 
-KINDS = ("s3", "pvc")
+KINDS = ("s3", "azure", "http", "pvc")
 """Names of the destinations in a spec, in the order of messages."""
-INLINE_SECRETS = {"s3": S3_SECRETS}
+INLINE_SECRETS = {"s3": S3_SECRETS, "azure": AZURE_SECRETS}
 """LiveKit's secret fields of each kind, which a manifest must not hold."""
 _WORDS = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
 
@@ -44,6 +46,8 @@ class Place(ApiModel):
     """One destination, or none."""
 
     s3: S3 | None = Field(default=None, description="Upload to S3.")
+    azure: Azure | None = Field(default=None, description="Upload to Azure Blob Storage.")
+    http: Http | None = Field(default=None, description="PUT to an HTTP server, each file after its end.")
     pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
 
     @property

@@ -29,7 +29,14 @@ from pydantic import (
 )
 
 from egress_recorder import versions
-from egress_recorder.destinations import Destination, Proxy, S3Destination, VolumeDestination
+from egress_recorder.destinations import (
+    AzureDestination,
+    Destination,
+    HttpDestination,
+    Proxy,
+    S3Destination,
+    VolumeDestination,
+)
 from egress_recorder.spans import PartMedia
 from egress_recorder.vocabulary import (
     LONGEST_KEY_FRAME_INTERVAL,
@@ -60,7 +67,9 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "AudioCodec",
     "AudioFrequency",
     "Degradation",
+    "AzureDestination",
     "Destination",
+    "HttpDestination",
     "Proxy",
     "S3Destination",
     "VolumeDestination",

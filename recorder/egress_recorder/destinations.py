@@ -7,7 +7,7 @@ of LiveKit's upload messages (livekit_egress.proto) where LiveKit has them. `con
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -55,6 +55,34 @@ class S3Destination(WireModel):
     proxy: Proxy | None = Field(default=None, json_schema_extra=_SECOND)
 
 
+class AzureDestination(WireModel):
+    """LiveKit's AzureBlobUpload without its key."""
+
+    SINCE: ClassVar[int] = 2
+
+    kind: Literal["azure"] = "azure"
+    container_name: str
+    account_name: str = ""
+    endpoint: str = Field(default="", description="empty: https://{account_name}.blob.core.windows.net")
+    credentials: str = Field(
+        default="",
+        description=_CREDENTIALS + " with the files account_key or sas_token; empty: workload identity",
+    )
+    proxy: Proxy | None = None
+
+
+class HttpDestination(WireModel):
+    """A server that takes PUT; each file of the directory `credentials` is a header."""
+
+    SINCE: ClassVar[int] = 2
+
+    kind: Literal["http"] = "http"
+    url: str = Field(description="base URL, or one with {filepath} in its path")
+    headers: Mapping[str, str] = {}
+    credentials: str = Field(default="", description=_CREDENTIALS + " with one file per header")
+    proxy: Proxy | None = None
+
+
 class VolumeDestination(WireModel):
     """A mounted volume (PersistentVolumeClaim)."""
 
@@ -63,4 +91,6 @@ class VolumeDestination(WireModel):
     claim_name: str = Field(default="", description="only for messages and locations")
 
 
-Destination = Annotated[S3Destination | VolumeDestination, Field(discriminator="kind")]
+Destination = Annotated[
+    S3Destination | AzureDestination | HttpDestination | VolumeDestination, Field(discriminator="kind")
+]

@@ -65,6 +65,17 @@ LIVEKIT = {"url": "wss://livekit.example.com", "existingSecret": "livekit"}
             id="two default storages",
         ),
         pytest.param(
+            {
+                "defaultStorage": {
+                    "http": {"url": "https://a.example.com"},
+                    "pvc": {"claimName": "recordings"},
+                }
+            },
+            "/defaultStorage/pvc",
+            "empty, because defaultStorage.http is set: choose one of the two",
+            id="two default storages, neither S3",
+        ),
+        pytest.param(
             {"defaultStorage": {"s3": {"region": "eu-central-1"}}},
             "/defaultStorage/s3",
             "missing property 'bucket'",

@@ -133,6 +133,7 @@ def test_no_rendering_contains_a_secret() -> None:
                 }
             },
         ),
+        ({"http": {"url": "https://archive.example.com"}}, {"http": {"url": "https://archive.example.com"}}),
         ({"pvc": {"claimName": "recordings"}}, {"pvc": {"claimName": "recordings"}}),
     ],
 )

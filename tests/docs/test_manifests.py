@@ -28,7 +28,18 @@ from support.documents import (
 pytestmark = pytest.mark.unit
 
 VALUES: dict[str, Any] = yaml.safe_load((ROOT / "helm/livekit-egress-operator/values.yaml").read_text())
-OPEN = {"template", "resources", "s3", "pvc", "annotations", "labels", "podAnnotations", "podLabels"}
+OPEN = {
+    "template",
+    "resources",
+    "s3",
+    "azure",
+    "http",
+    "pvc",
+    "annotations",
+    "labels",
+    "podAnnotations",
+    "podLabels",
+}
 """Values whose keys are the user's."""
 
 

@@ -80,6 +80,11 @@ def output(**changes: Any) -> dict[str, Any]:
     return {"fileOutputs": [{**copy.deepcopy(PVC), **changes}]}
 
 
+def to(kind: str, **fields: Any) -> dict[str, Any]:
+    """An output to a destination of a kind."""
+    return {"fileOutputs": [{kind: fields}]}
+
+
 def s3(**changes: Any) -> dict[str, Any]:
     return {"fileOutputs": [{"s3": {"bucket": "recordings", **changes}}]}
 
@@ -122,6 +127,10 @@ ACCEPTED: list[Change] = [
         sseKmsKeyId="alias/k",
         proxy={"url": "http://proxy:3128", "username": "u", "passwordSecretRef": {"name": "p", "key": "k"}},
     ),
+    to("azure", accountName="media1", containerName="c", credentialsSecretRef={"name": "k"}),
+    to("azure", containerName="c", endpoint="http://127.0.0.1:10000/devstoreaccount1"),
+    to("http", url="https://x.example.com/in?sig=1", headers={"X-Team": "a"}, credentialsSecretRef={"name": "k"}),
+    {"storage": {"http": {"url": "http://127.0.0.1:80/{filepath}", "proxy": {"url": "http://p"}}}, "fileOutputs": [{}]},
     s3(serverSideEncryption="AES256", proxy={"url": "https://proxy.example.com"}),
     {"template": {"resources": {"requests": {"cpu": 2, "memory": "1Gi"}, "limits": {"memory": "2Gi"}}}},
     {"template": {"nodeSelector": {"disk": "ssd"}, "serviceAccountName": "recorder"}},
@@ -229,8 +238,11 @@ REFUSED: list[tuple[Change, str]] = [
     ),
     ({"livekit": {"url": "wss://u:p@x", "credentialsSecretRef": {"name": "k"}}}, "without user and password"),
     ({"livekit": {"url": "ftp://x", "credentialsSecretRef": {"name": "k"}}}, "livekit.url must be a ws://"),
-    ({"fileOutputs": [{**PVC, **S3}]}, "at most one destination: set one of s3 or pvc"),
-    ({"storage": {}}, "storage needs exactly one destination: set one of storage.s3 or storage.pvc"),
+    ({"fileOutputs": [{**PVC, **S3}]}, "at most one destination: set one of s3, azure, http or pvc"),
+    (
+        {"storage": {}},
+        "storage needs exactly one destination: set one of storage.s3, storage.azure, storage.http or storage.pvc",
+    ),
     ({"storage": {**PVC, **S3}}, "storage needs exactly one destination"),
     ({"storage": {"s3": {"bucket": "b", "secret": "hush"}}}, "must not stand in a manifest"),
     ({"storage": {"gcp": {}}}, "gcp"),
@@ -259,6 +271,29 @@ REFUSED: list[tuple[Change, str]] = [
         )
         for field in ("access_key", "accessKey", "secret", "session_token", "sessionToken")
     ],
+    (to("azure", accountName="media"), "fileOutputs[0].azure.containerName: Required value"),
+    (to("azure", containerName="c"), "azure.accountName is required where no azure.endpoint is given"),
+    (to("azure", containerName="c", accountName="Media"), "azure.accountName must be 3 to 24 lower case"),
+    (
+        to("azure", containerName="c", endpoint="https://u:hush@x"),
+        "azure.endpoint must be an http:// or https://",
+    ),
+    *[
+        (
+            to("azure", containerName="c", accountName="media", **{field: "hush"}),
+            "azure.accountKey must not stand in a manifest: put the key account_key or sas_token into a Secret",
+        )
+        for field in ("accountKey", "account_key", "sasToken", "sas_token")
+    ],
+    (to("http"), "fileOutputs[0].http.url: Required value"),
+    (to("http", url="ftp://x"), "http.url must be an http:// or https:// URL"),
+    (
+        to("http", url="https://u:hush@x"),
+        "http.url must be an http:// or https:// URL without user and password",
+    ),
+    (to("http", url="https://x", headers={"authorization": "hush"}), "http.headers must hold no secret: put"),
+    (to("http", url="https://x", headers={"Content-Length": "1"}), "http.headers: names are letters"),
+    (to("http", url="https://x", headers={"a b": "1"}), "http.headers: names are letters"),
     (
         s3(assumeRoleArn="writer"),
         "s3.assumeRoleArn must be the ARN of a role: arn:aws:iam::ACCOUNT:role/NAME",

@@ -10,8 +10,16 @@ from typing import Any
 
 import pytest
 
+from devstack.azure import AzureServer
+from devstack.putserver import PutServer
 from devstack.s3 import S3Server
-from egress_recorder.contract import Destination, S3Destination, VolumeDestination
+from egress_recorder.contract import (
+    AzureDestination,
+    Destination,
+    HttpDestination,
+    S3Destination,
+    VolumeDestination,
+)
 from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 
 PART = 5 * 1024 * 1024
@@ -89,12 +97,55 @@ def s3_place(tmp_path: Path, server: S3Server, **changes: Any) -> Place:
     )
 
 
+def http_place(tmp_path: Path, server: PutServer, **changes: Any) -> Place:
+    """A server that takes PUT below /in."""
+    values = {"url": f"{server.url}/in", "credentials": "keys", **changes}
+    return secret_place(
+        tmp_path,
+        HttpDestination(**values),
+        {"Authorization": server.authorization},
+        upstream=server.url,
+        address_field="url",
+        secret_file="Authorization",
+    )
+
+
+def azure_place(tmp_path: Path, server: AzureServer, **changes: Any) -> Place:
+    """A container of Azurite."""
+    values = {
+        "container_name": server.container,
+        "account_name": server.account,
+        "endpoint": server.endpoint,
+        "credentials": "keys",
+    }
+    return secret_place(
+        tmp_path,
+        AzureDestination(**{**values, **changes}),
+        {"account_key": server.key},
+        upstream=server.origin,
+        secret_file="account_key",
+    )
+
+
+def trusting(request: pytest.FixtureRequest) -> None:
+    """Let this process trust the certificate of the tests' servers."""
+    certificate = request.getfixturevalue("certificate").certificate
+    request.getfixturevalue("monkeypatch").setenv("SSL_CERT_FILE", str(certificate))
+
+
+def _http(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
+    trusting(request)
+    return http_place(tmp_path, request.getfixturevalue("put_server"))
+
+
 PLACES: dict[str, Callable[[Path, pytest.FixtureRequest], Place]] = {
+    "azure": lambda path, request: azure_place(path, request.getfixturevalue("azure_server")),
+    "http": _http,
     "pvc": lambda path, _: volume_place(path),
     "s3": lambda path, request: s3_place(path, request.getfixturevalue("s3_server")),
 }
 """Kind → maker; a storage that is registered without a place here fails the suite."""
-WHOLE: frozenset[str] = frozenset()
+WHOLE: frozenset[str] = frozenset({"http"})
 """Kinds whose objects are sent whole."""
 LOCAL = frozenset({"pvc"})
 """Kinds without a network in between."""

@@ -22,9 +22,13 @@
 {{- end }}
 {{- end }}
 {{- with .Values.defaultStorage }}
-{{- if or .s3 .pvc }}
+{{- $place := dict }}
+{{- range $kind, $value := omit . "allowedNamespaces" }}
+{{- if $value }}{{ $_ := set $place $kind $value }}{{ end }}
+{{- end }}
+{{- if $place }}
 - name: EGRESS_DEFAULT_STORAGE
-  value: {{ ternary (dict "s3" .s3) (dict "pvc" .pvc) (not (empty .s3)) | toJson | quote }}
+  value: {{ $place | toJson | quote }}
 - name: EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES
   value: {{ join "," .allowedNamespaces | quote }}
 {{- end }}

@@ -18,7 +18,8 @@ class Axis:
 
     def __init__(self, fps: int) -> None:
         self._most = min(1 / fps, MOST)
-        self._moved = 0.0
+        self.moved = 0.0
+        """Seconds by which it has been moved so far; positive: media time 0 is later."""
         self._at: float | None = None
 
     def step(self, lateness: float, now: float, origin: float, *, live: bool) -> float:
@@ -31,6 +32,6 @@ class Axis:
         if abs(lateness) < DEADBAND or not live:
             return 0.0
         limit = elapsed * (RATE_YOUNG if now - origin < YOUNG else RATE)
-        wanted = self._moved + max(-limit, min(limit, lateness))
-        before, self._moved = self._moved, max(-self._most, min(self._most, wanted))
-        return self._moved - before
+        wanted = self.moved + max(-limit, min(limit, lateness))
+        before, self.moved = self.moved, max(-self._most, min(self._most, wanted))
+        return self.moved - before

@@ -108,7 +108,7 @@ class Timeline(Generic[P, C]):
     def corrections(self) -> Corrections:
         """All corrections so far, as far as the timeline makes them."""
         return self.counts.total(
-            self.lane, [audio.clock for audio in self._audios.values()], axis_moved=self._moved
+            self.lane, [audio.clock for audio in self._audios.values()], axis_moved=self._axis.moved
         )
 
     @property

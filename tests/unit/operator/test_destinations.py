@@ -81,6 +81,49 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], int]] = {
         [],
         2,
     ),
+    "azure": (
+        {
+            "azure": {
+                "accountName": "media",
+                "containerName": "c",
+                "endpoint": "https://x",
+                **KEYS,
+                "proxy": PROXY,
+            }
+        },
+        {
+            "kind": "azure",
+            "accountName": "media",
+            "containerName": "c",
+            "endpoint": "https://x",
+            "credentials": "0",
+            "proxy": {
+                "url": "http://proxy:3128",
+                "username": "recorder",
+                "credentials": "1",
+                "passwordKey": "pass",
+            },
+        },
+        ["keys", "proxy"],
+        2,
+    ),
+    "http": (
+        {"http": {"url": "https://x/in", "headers": {"X-Team": "media"}, **KEYS, "proxy": PROXY}},
+        {
+            "kind": "http",
+            "url": "https://x/in",
+            "headers": {"X-Team": "media"},
+            "credentials": "0",
+            "proxy": {
+                "url": "http://proxy:3128",
+                "username": "recorder",
+                "credentials": "1",
+                "passwordKey": "pass",
+            },
+        },
+        ["keys", "proxy"],
+        2,
+    ),
     "pvc": ({"pvc": {"claimName": "c"}}, {"kind": "pvc", "volume": "0", "claimName": "c"}, [], 1),
 }
 

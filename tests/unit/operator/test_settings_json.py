@@ -98,6 +98,8 @@ HUSH = "hush-hush"
         (STORAGE, {"s3": {"bucket": "b", "endpoint": "minio:9000"}}, "s3.endpoint must be"),
         (STORAGE, {"s3": {"bucket": "b", "credentialsSecretRef": {"name": "A/b"}}}, "must be the name of an object"),
         (STORAGE, {"pvc": {"claimName": "Disk"}}, "pvc.claimName must be the name of an object"),
+        (STORAGE, {"azure": {"containerName": "c", "accountKey": HUSH}}, "azure.accountKey must not stand there"),
+        (STORAGE, {"http": {"url": f"https://u:{HUSH}@x"}}, "http.url must be an http:// or https:// URL without"),
         (STORAGE, {"s3": {"bucket": {"secret": HUSH}}}, "s3.bucket"),
         (TEMPLATE, {"nodeselector": {}}, "nodeselector is not known"),
         (TEMPLATE, {"tolerations": [{"key": "a", "opertor": "Exists"}]}, "tolerations.0.opertor is not known"),
