@@ -22,6 +22,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--play", action="store_true", help="play every file to its end in headless Chromium")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at once (1)")
     parser.add_argument(
+        "--attempts",
+        type=int,
+        default=3,
+        metavar="N",
+        help="repeat a case that failed while the machine was busy, up to so many runs (3)",
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("dist/conformance"), metavar="DIR", help="report and recordings"
     )
     return parser.parse_args()
@@ -48,7 +55,7 @@ def main() -> None:
         sys.exit(69)
     try:
         with Suite(options.output / "runs") as suite:
-            outcomes = suite.run(chosen, jobs=options.jobs, play=options.play)
+            outcomes = suite.run(chosen, jobs=options.jobs, play=options.play, attempts=options.attempts)
     except KeyboardInterrupt:
         print("interrupted; nothing is left running")
         sys.exit(130)
