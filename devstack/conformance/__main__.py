@@ -19,7 +19,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="print the cases and what they prove")
     parser.add_argument("--short", action="store_true", help="only the cases that `make test` runs")
-    parser.add_argument("--play", action="store_true", help="play every file to its end in headless Chromium")
+    parser.add_argument(
+        "--play",
+        action=argparse.BooleanOptionalAction,
+        default=browser.available(),
+        help="play every file to its end in headless Chromium (where there is one)",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at once (1)")
     parser.add_argument(
         "--attempts",

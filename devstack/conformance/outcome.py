@@ -21,6 +21,8 @@ class Outcome:
     verdicts: list[Verdict] = field(default_factory=list)
     strips: list[Strip] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    played: int = 0
+    """Files that Chromium played to their end."""
     failure: str = ""
     """The script or a program failed."""
     skipped: str = ""

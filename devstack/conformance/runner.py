@@ -157,6 +157,7 @@ class Suite:
             self._player = browser.Player().__enter__()
         for file in recording.files():
             playback = self._player.play(file.path)
+            outcome.played += playback.plays
             if not playback.plays:
                 outcome.verdicts[-1].problems.append(f"Chromium: {playback.summary()}")
 
