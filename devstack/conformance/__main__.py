@@ -19,8 +19,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--case", nargs="+", action="extend", default=[], metavar="NAME", help="only these")
     parser.add_argument("--list", action="store_true", help="print the cases and what they prove")
     parser.add_argument("--short", action="store_true", help="only the cases that `make test` runs")
-    parser.add_argument("--play", action="store_true", help="play every file to its end in headless Chromium")
+    parser.add_argument(
+        "--play",
+        action=argparse.BooleanOptionalAction,
+        default=browser.available(),
+        help="play every file to its end in headless Chromium (where there is one)",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cases at once (1)")
+    parser.add_argument(
+        "--attempts",
+        type=int,
+        default=3,
+        metavar="N",
+        help="repeat a case that failed while the machine was busy, up to so many runs (3)",
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("dist/conformance"), metavar="DIR", help="report and recordings"
     )
@@ -48,7 +60,7 @@ def main() -> None:
         sys.exit(69)
     try:
         with Suite(options.output / "runs") as suite:
-            outcomes = suite.run(chosen, jobs=options.jobs, play=options.play)
+            outcomes = suite.run(chosen, jobs=options.jobs, play=options.play, attempts=options.attempts)
     except KeyboardInterrupt:
         print("interrupted; nothing is left running")
         sys.exit(130)

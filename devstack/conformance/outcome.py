@@ -9,7 +9,8 @@ from devstack.conformance.case import Case
 from devstack.conformance.judge import Verdict
 from devstack.conformance.strip import Strip
 
-_BUSY = 0.3
+BUSY = 0.3
+"""Part of the time of a case in which something waited for a CPU: above this its measurements prove nothing."""
 
 
 @dataclass(slots=True)
@@ -20,6 +21,8 @@ class Outcome:
     verdicts: list[Verdict] = field(default_factory=list)
     strips: list[Strip] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
+    played: int = 0
+    """Files that Chromium played to their end."""
     failure: str = ""
     """The script or a program failed."""
     skipped: str = ""
@@ -27,6 +30,8 @@ class Outcome:
     seconds: float = 0.0
     stalled: float = 0.0
     """Part of its time in which something on this machine waited for a CPU (PSI); a busy machine disturbs what is measured."""
+    earlier: list[str] = field(default_factory=list)
+    """First problem of each attempt before this one, on a busy machine or beside another case."""
 
     @property
     def passed(self) -> bool:
@@ -39,13 +44,17 @@ class Outcome:
         return "skipped" if self.skipped else "passed" if self.passed else "FAILED"
 
     @property
+    def disturbed(self) -> bool:
+        """True when the machine was busy: the case may be repeated."""
+        return self.stalled > BUSY
+
+    @property
     def notes(self) -> list[str]:
         """What a reader of the figures should know."""
-        return (
-            [f"something waited for a CPU during {self.stalled:.0%} of the time"]
-            if self.stalled > _BUSY
-            else []
-        )
+        notes = [f"attempt {index} failed: {problem}" for index, problem in enumerate(self.earlier, 1)]
+        if self.disturbed:
+            notes.append(f"something waited for a CPU during {self.stalled:.0%} of the time")
+        return notes
 
     @property
     def problems(self) -> list[str]:

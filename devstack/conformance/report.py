@@ -23,6 +23,9 @@ class Summary:
     """Milliseconds, flash minus beep."""
     sync_p95: float | None
     pairs: int
+    files: int
+    played: int
+    """Files that headless Chromium played to their end."""
 
 
 def summary(outcomes: Sequence[Outcome]) -> Summary:
@@ -46,6 +49,8 @@ def summary(outcomes: Sequence[Outcome]) -> Summary:
         sync_mean=float(np.mean(offsets)) if offsets else None,
         sync_p95=float(np.percentile(np.abs(offsets), 95)) if offsets else None,
         pairs=len(offsets),
+        files=sum(len(outcome.files) for outcome in outcomes),
+        played=sum(outcome.played for outcome in outcomes),
     )
 
 
@@ -111,7 +116,8 @@ def headline(total: Summary) -> str:
         else f"; A/V offset {total.sync_mean:+.1f} ms, 95 % within ±{total.sync_p95:.0f} ms over {total.pairs} flashes"
     )
     least = "" if total.least_score is None else f"; least score {total.least_score:.1f}"
-    return f"{total.passed} of {total.cases} cases pass, {total.failed} fail, {total.skipped} cannot run here{least}{sync}"
+    played = f"; {total.played} of {total.files} files play to their end in Chromium" if total.played else ""
+    return f"{total.passed} of {total.cases} cases pass, {total.failed} fail, {total.skipped} cannot run here{least}{sync}{played}"
 
 
 def figure(total: Summary) -> str:
@@ -124,5 +130,7 @@ def figure(total: Summary) -> str:
         "least_score": total.least_score,
         "sync_mean_ms": total.sync_mean,
         "sync_p95_ms": total.sync_p95,
+        "files": total.files,
+        "files_played": total.played,
     }
     return "figure: " + " ".join(f"{name}={value:.4g}" for name, value in values.items() if value is not None)

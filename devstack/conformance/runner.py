@@ -64,14 +64,29 @@ class Suite:
         if self._player is not None:
             self._player.__exit__()
 
-    def run(self, cases: Sequence[Case], *, jobs: int = 1, play: bool = False) -> list[Outcome]:
+    def run(
+        self, cases: Sequence[Case], *, jobs: int = 1, play: bool = False, attempts: int = 1
+    ) -> list[Outcome]:
         """Run cases and judge them; return the outcomes in their order. `play`: in headless Chromium as well.
 
-        With several jobs everything is recorded first: judging takes a core that recorders would miss. Cases that must
-        be alone come last.
+        A case that failed on a busy machine or beside another one was not measured: it is repeated alone, up to
+        `attempts` times in all, and its outcome tells of the earlier ones. One that failed undisturbed has failed.
         """
-        if jobs <= 1:
-            return [self.judge(self.record(case), play=play) for case in cases]
+        if jobs > 1:
+            outcomes = [self.judge(take, play=play) for take in self._record_together(cases, jobs)]
+        else:
+            outcomes = [self.judge(self.record(case), play=play) for case in cases]
+        for _ in range(attempts - 1):
+            for index, outcome in enumerate(outcomes):
+                if outcome.passed or outcome.skipped or not (outcome.disturbed or jobs > 1):
+                    continue
+                again = self.judge(self.record(outcome.case), play=play)
+                again.earlier = [*outcome.earlier, outcome.problems[0]]
+                outcomes[index] = again
+        return outcomes
+
+    def _record_together(self, cases: Sequence[Case], jobs: int) -> list[Take]:
+        """Record first and judge later: judging takes a core that recorders would miss. What must be alone comes last."""
         taken: dict[str, Take] = {}
         with ThreadPoolExecutor(jobs) as pool:
             futures = [pool.submit(self.record, case) for case in cases if not case.alone]
@@ -86,7 +101,7 @@ class Suite:
         for case in cases:
             if case.name not in taken:
                 taken[case.name] = self.record(case)
-        return [self.judge(taken[case.name], play=play) for case in cases]
+        return [taken[case.name] for case in cases]
 
     def record(self, case: Case) -> Take:
         """Let a case run; whatever fails becomes part of its outcome."""
@@ -142,6 +157,7 @@ class Suite:
             self._player = browser.Player().__enter__()
         for file in recording.files():
             playback = self._player.play(file.path)
+            outcome.played += playback.plays
             if not playback.plays:
                 outcome.verdicts[-1].problems.append(f"Chromium: {playback.summary()}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,8 @@ from devstack.signalproxy import SignalProxy
 from egress_recorder.contract import Encoding, ParticipantSource, TrackCompositeSource
 
 A = TypeVar("A", bound=Actor)
+PROMPT = 2.0
+"""Seconds after the start of the pattern at which a recorder that starts at once is in the room."""
 CAMERA = frozenset({"CAMERA", "MICROPHONE"})
 
 
@@ -190,8 +193,13 @@ class Scene:
             raise InterruptedError("the suite was interrupted")
 
     def until(self, actor: Actor, second: float) -> None:
-        """Wait for a second of an actor's clock; LiveKit's tests make changes at half seconds, away from flashes."""
-        self.sleep(actor.start + second - time.time())
+        """Wait for a second of an actor's clock; LiveKit's tests make changes at half seconds, away from flashes.
+
+        Later by whole seconds when a recorder needed long to join: the steps of a case keep their distances.
+        """
+        ready = max((recording.ready_at for recording in self.recordings), default=0.0)
+        shift = max(0, math.ceil(ready - actor.start - PROMPT))
+        self.sleep(actor.start + shift + second - time.time())
 
     @contextlib.contextmanager
     def disturbance(self, reason: str, *, settle: float, kind: Kind | None = None) -> Iterator[None]:

@@ -1,0 +1,91 @@
+"""A case is repeated only when its failure may be the machine's, and the report tells of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devstack.conformance.case import Case
+from devstack.conformance.outcome import Outcome
+from devstack.conformance.runner import Suite, Take
+from devstack.conformance.scene import Scene
+
+pytestmark = pytest.mark.unit
+
+
+class Scripted(Suite):
+    """Outcomes as given, per case in order; nothing runs."""
+
+    def __init__(self, directory: Path, **results: list[tuple[str, float]]) -> None:
+        super().__init__(directory, progress=lambda _: None)
+        self.results = results
+
+    def record(self, case: Case) -> Take:
+        failure, stalled = self.results[case.name].pop(0)
+        return Take(Outcome(case, failure=failure, stalled=stalled), None)
+
+
+def case(name: str) -> Case:
+    return Case(name=name, proves="Something.", script=lambda _: None)
+
+
+def test_a_failure_on_a_busy_machine_is_repeated_and_told(tmp_path: Path) -> None:
+    suite = Scripted(tmp_path, a=[("late", 0.9), ("", 0.1)])
+
+    (outcome,) = suite.run([case("a")], attempts=3)
+
+    assert outcome.passed
+    assert outcome.notes == ["attempt 1 failed: late"]
+
+
+def test_a_failure_on_a_calm_machine_is_one(tmp_path: Path) -> None:
+    suite = Scripted(tmp_path, a=[("late", 0.1), ("", 0.1)])
+
+    (outcome,) = suite.run([case("a")], attempts=3)
+
+    assert not outcome.passed
+
+
+def test_a_busy_machine_excuses_nothing_for_ever(tmp_path: Path) -> None:
+    suite = Scripted(tmp_path, a=[("late", 0.9), ("later", 0.9), ("latest", 0.9)])
+
+    (outcome,) = suite.run([case("a")], attempts=2)
+
+    assert outcome.problems == ["later"]
+    assert outcome.word == "FAILED"
+
+
+def test_cases_side_by_side_come_back_in_their_order_and_failures_are_repeated_alone(tmp_path: Path) -> None:
+    suite = Scripted(tmp_path, a=[("", 0.1)], b=[("late", 0.1), ("", 0.1)], c=[("", 0.1)])
+
+    outcomes = suite.run([case("a"), case("b"), case("c")], jobs=2, attempts=2)
+
+    assert [outcome.case.name for outcome in outcomes] == ["a", "b", "c"]
+    assert all(outcome.passed for outcome in outcomes)
+
+
+def test_a_case_that_fails_to_run_has_failed_with_its_reason(tmp_path: Path) -> None:
+    def script(scene: Scene) -> None:
+        raise TimeoutError("no recorder")
+
+    suite = Suite(tmp_path, progress=lambda _: None)
+    (outcome,) = suite.run([Case(name="a", proves="Something.", script=script)])
+
+    assert outcome.problems == ["TimeoutError: no recorder"]
+    assert "no recorder" in (tmp_path / "a" / "traceback.txt").read_text()
+
+
+def test_a_case_that_cannot_run_here_is_skipped_not_passed(tmp_path: Path) -> None:
+    here = Case(name="a", proves="Something.", script=lambda _: None, unavailable=lambda: "no browser")
+    (outcome,) = Suite(tmp_path, progress=lambda _: None).run([here])
+
+    assert (outcome.word, outcome.passed, outcome.skipped) == ("skipped", False, "no browser")
+
+
+def test_an_interrupted_suite_ends_its_waits(tmp_path: Path) -> None:
+    suite = Suite(tmp_path, progress=lambda _: None)
+    suite._interrupted.set()
+    (outcome,) = suite.run([Case(name="a", proves="Something.", script=lambda scene: scene.sleep(60))])
+
+    assert "InterruptedError" in outcome.failure
