@@ -56,6 +56,8 @@ class BrowserPublisher:
     server: LiveKitServer
     room: str
     identity: str
+    url: str = ""
+    """Where the browser finds the server, unless directly (a proxy with faults)."""
     width: int = 640
     height: int = 360
     framerate: int = 30
@@ -162,8 +164,7 @@ class BrowserPublisher:
     def _cut_network(self, seconds: float) -> None:
         """Stop the process through which all of the browser's packets pass, media and signalling alike.
 
-        DevTools' network conditions do not reach WebRTC. What the page sends meanwhile is lost but for 64 kB
-        (libwebrtc's bound of packets in flight to that process).
+        What it held comes late, in a burst, as after a radio's pause; `devstack.netrelay` loses packets.
         """
         process = self._page.network_process()
         process.suspend()
@@ -173,7 +174,7 @@ class BrowserPublisher:
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "url": self.server.url,
+            "url": self.url or self.server.url,
             "token": token(self.server, self.room, self.identity),
             "codec": self.codec,
             "bitrate": self.bitrate,

@@ -15,7 +15,7 @@ from devstack.conformance.case import Case, Expect
 from devstack.conformance.plan import OURS
 from devstack.conformance.recording import Recording
 from devstack.conformance.scene import Scene
-from egress_recorder.contract import EndReason
+from egress_recorder.contract import Encoding, EndReason
 
 BROWSER = replace(OURS, publish=3.0)
 """A browser begins with its low layer and settles for 1-3 s; its figures are asked for from the third second on."""
@@ -100,7 +100,7 @@ def _full_reconnect(scene: Scene) -> None:
     alice = _browser(scene)
     recording = scene.record()
     _settle(scene, alice, recording)
-    with scene.disturbance("full reconnect", settle=2.5):
+    with scene.disturbance("full reconnect", settle=1.0):
         scene.command(alice, "reconnect full-reconnect", effect=())
     scene.sleep(5.0)
 
@@ -111,7 +111,7 @@ def _full_reconnect_tracks(scene: Scene) -> None:
     recording = scene.record_tracks(audio=(alice, "audio"), video=(alice, "video"))
     before = alice.sid("video")
     _settle(scene, alice, recording)
-    with scene.disturbance("full reconnect", settle=2.5):
+    with scene.disturbance("full reconnect", settle=1.0):
         scene.command(alice, "reconnect full-reconnect", effect=())
     if alice.sid("video") == before:
         raise RuntimeError("the full reconnect left the track ids as they were")
@@ -144,26 +144,32 @@ def _dtx(scene: Scene) -> None:
 def _tab_share(scene: Scene) -> None:
     alice = _browser(
         scene,
-        width=400,
-        height=225,
+        width=409,
+        height=229,
         tab="video2",
         sources={"video2": "SCREEN_SHARE", "audio2": "SCREEN_SHARE_AUDIO"},
         publish=(),
     )
     scene.command(alice, "publish_video2")
     scene.command(alice, "publish_audio2")
-    scene.record(screen_share=True)
-    scene.sleep(9.0)
+    # The capture has a rim of a pixel or two: in this size the row of blocks is found with it and without.
+    recording = scene.record(screen_share=True, encoding=Encoding(width=656, height=368, video_bitrate=1000))
+    _settle(scene, alice, recording, 8.0)
 
 
 def _network_loss(scene: Scene) -> None:
-    alice = _browser(scene)
-    recording = scene.record(rejoin_timeout=30.0)
+    relay = scene.own_server(relayed=True)
+    assert relay is not None
+    proxy = scene.signal_proxy()
+    alice = _browser(scene, url=proxy.url)
+    recording = scene.record(rejoin_timeout=60.0)
     _settle(scene, alice, recording)
-    with scene.disturbance("no network", settle=4.0):
-        scene.command(alice, "disconnect_network 5", effect=())
+    with scene.disturbance("the publisher's network is gone for 5 s", settle=12.0):
+        proxy.cut(refuse=True)
+        relay.outage("publisher", 5.0)
         scene.sleep(5.0)
-    scene.sleep(5.0 + 4.0)
+        proxy.heal()
+    scene.sleep(12.0 + 5.0)
 
 
 def _killed(scene: Scene) -> None:
@@ -273,10 +279,10 @@ CASES = (
     ),
     _case(
         "network-loss",
-        "A publisher without network for 5 s is black and silent meanwhile and comes back in sync.",
+        "A browser whose network is gone for 5 s is black and silent meanwhile and goes on in the same file, in sync.",
         _network_loss,
-        seconds=24,
-        expect=replace(CHROMIUM, score=None),
+        seconds=35,
+        expect=replace(CHROMIUM, score=None, gaps=(0.0, 20.0)),
     ),
     _case(
         "killed",
