@@ -65,6 +65,7 @@ class _StatusCollector(Collector):
             "surplus": fixed.frames_surplus,
             "overflow": fixed.frames_overflow,
             "skipped": fixed.frames_skipped,
+            "saved": fixed.frames_saved,
         }
         for name, (text, value) in gauges.items():
             yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=value)

@@ -120,7 +120,6 @@ class Track:
     height: int = 0
     muted: bool = False
     identity: str = ""
-    """Of the publisher; not in the status, which LiveKit's TrackInfo has no field for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,22 +211,20 @@ class Corrections:
     """Pictures that a full queue dropped because the encoder was behind (part of `frames_dropped`)."""
     frames_skipped: int = 0
     """Frames that the file leaves out because the encoder was seconds behind (part of `frames_dropped`)."""
+    frames_saved: int = 0
+    """Pictures that the encoder left out to keep up, the one before stands (part of `frames_dropped`)."""
     pictures_moved: int = 0
     """Pictures that the lip-sync moved by half a frame or more."""
     lip_sync: float = 0.0
-    """Seconds by which pictures are moved now (later, or negative: earlier)."""
     lip_sync_max: float = 0.0
-    """The largest amount of `lip_sync` so far."""
     lip_sync_slewed: float = 0.0
-    """Seconds of all changes of `lip_sync` added up."""
+    """Seconds by which pictures are moved now (negative: earlier), the largest amount, all changes added up."""
     samples_added: int = 0
-    """Samples (48 kHz) by which sound was stretched."""
     samples_removed: int = 0
-    """Samples by which sound was squeezed."""
+    """Samples (48 kHz) by which sound was stretched and squeezed."""
     samples_cut: int = 0
-    """Samples that came after their place was written."""
     sound_dropped: float = 0.0
-    """Seconds of sound that a full queue dropped."""
+    """Samples that came after their place was written; seconds of sound that a full queue dropped."""
     receive_delay: float = 0.0
     """Mean seconds for which the receiver held back the sound, of the newest part (without sound: the pictures)."""
     axis_moved: float = 0.0

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from egress_recorder.media.audioclock import AudioClock
 from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.media.mailbox import SOUND_CHUNK, Mailbox
 from egress_recorder.media.videolane import VideoLane
 from egress_recorder.vocabulary import Corrections
 
@@ -89,3 +91,14 @@ class TimelineCounts:
             receive_delay=round(delay or 0.0, 6),
             axis_moved=round(axis_moved, 6),
         )
+
+
+def complete(corrections: Corrections, mailbox: Mailbox, *, cut: int, saved: int) -> Corrections:
+    """Return the timeline's corrections with those before it and after it."""
+    return replace(
+        corrections,
+        frames_overflow=corrections.frames_overflow + mailbox.dropped_pictures,
+        frames_saved=saved,
+        samples_cut=cut,
+        sound_dropped=round(mailbox.dropped_sound * SOUND_CHUNK, 3),
+    )

@@ -11,17 +11,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.media.audioclock import Placement
 from egress_recorder.media.audioencoder import AudioEncoder
+from egress_recorder.media.counts import complete
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.gate import Gate
 from egress_recorder.media.journal import Journal
-from egress_recorder.media.mailbox import SOUND_CHUNK, Mailbox
+from egress_recorder.media.mailbox import Mailbox
 from egress_recorder.media.mixer import AudioMixer, Pcm, stretch
 from egress_recorder.media.packets import EncodedPacket, Output
 from egress_recorder.media.timeline import Timeline
@@ -61,9 +62,7 @@ class Pipeline:
         self._gate: Gate[EncodedPacket] = Gate()
         self._numbers = Numbers()
         self.journal = Journal()
-        """Which track is in the file from when to when."""
-        self._frames = self._cut = 0
-        self._recording = False
+        self._frames, self._cut, self._recording = 0, 0, False
         self._video: VideoEncoder | None = None
         self._audio: AudioEncoder | None = None
         self._written = 0.0
@@ -209,8 +208,7 @@ class Pipeline:
 
     def _mix(self, placements: Iterable[Placement[Pcm]]) -> None:
         for placement in placements:
-            pcm = stretch(placement.chunk, placement.length)
-            self._cut += self._mixer.write(placement.position, pcm)
+            self._cut += self._mixer.write(placement.position, stretch(placement.chunk, placement.length))
 
     def _encode(self, ticks: Iterable[Tick[Picture]]) -> None:
         if self._video is None:
@@ -239,21 +237,14 @@ class Pipeline:
     def _count(self) -> None:
         # Read here, in the thread that changes the timeline; others see only the results.
         lane, self._recording = self._timeline.lane, self._timeline.recording
-        corrections = self._timeline.corrections
+        saved = self._video.dropped if self._video else 0
         self._numbers = Numbers(
             duration=self._written,
             bytes_written=self._output.bytes_written,
             frames=self._frames,
-            dropped=lane.dropped
-            + self._mailbox.dropped_pictures
-            + (self._video.dropped if self._video else 0),
+            dropped=lane.dropped + self._mailbox.dropped_pictures + saved,
             duplicated=lane.duplicated,
             silence=self._mixer.silence / SAMPLE_RATE,
             degraded=self._video.degraded if self._video else 0.0,
-            corrections=replace(
-                corrections,
-                frames_overflow=corrections.frames_overflow + self._mailbox.dropped_pictures,
-                samples_cut=self._cut,
-                sound_dropped=round(self._mailbox.dropped_sound * SOUND_CHUNK, 3),
-            ),
+            corrections=complete(self._timeline.corrections, self._mailbox, cut=self._cut, saved=saved),
         )

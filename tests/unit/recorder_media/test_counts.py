@@ -39,6 +39,18 @@ def test_a_calm_stream_needs_no_correction() -> None:
     assert made.corrections == Corrections()
 
 
+def test_a_moved_axis_is_told_as_far_as_the_origin_moved() -> None:
+    made = timeline(audio=False)
+    for number in range(8 * FPS):
+        # After the first picture the camera is 12 ms late for its ticks.
+        at = START + number / FPS + (0.012 if number else 0.0)
+        made.picture("cam", number, at)
+        made.advance(at)
+    assert made.origin is not None
+    assert made.corrections.axis_moved == pytest.approx(made.origin - START, abs=1e-6)
+    assert made.corrections.axis_moved > 0.005
+
+
 def test_the_two_reasons_of_a_dropped_picture_are_told_apart() -> None:
     lane: VideoLane[int] = VideoLane(FPS)
     lane.place(0, 0.0)
