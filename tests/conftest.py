@@ -20,6 +20,7 @@ from devstack.livekit import LiveKitServer
 from devstack.putserver import PutServer
 from devstack.s3 import S3Server
 from devstack.stack import CRDS, Stack
+from devstack.xmlgateway import GcsGateway, OssGateway
 
 # Hypothesis' limit per example (200 ms of wall clock) measures what else the machine does; CPU time has its benchmarks.
 hypothesis.settings.register_profile("shared machine", deadline=None)
@@ -69,6 +70,20 @@ def azure_server(servers_directory: Path) -> Iterator[AzureServer]:
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_server(s3_server: S3Server) -> Iterator[GcsGateway]:
+    """What stands for Google Cloud Storage, over the bucket of `s3_server`."""
+    with GcsGateway(s3_server) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def oss_server(s3_server: S3Server) -> Iterator[OssGateway]:
+    """What stands for Alibaba Cloud OSS, over the bucket of `s3_server`."""
+    with OssGateway(s3_server) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="session")
