@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from devstack import npm
 from devstack.azure import AzureServer
 from devstack.certificates import Certificate
 from devstack.controlplane import ControlPlane
@@ -64,6 +65,8 @@ def certificate(servers_directory: Path) -> Certificate:
 @pytest.fixture(scope="session")
 def azure_server(servers_directory: Path) -> Iterator[AzureServer]:
     """An Azure blob service with a container; names must be unique per test."""
+    if not npm.available():
+        pytest.skip("npm is not installed")
     server = AzureServer(servers_directory / "azure")
     try:
         server.start()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote, urlencode
+from xml.sax.saxutils import escape
 
 from egress_recorder.errors import AuthorizationError, ConfigurationError, RecorderError, UnreachableError
 from egress_recorder.storage.base import (
@@ -53,8 +54,6 @@ class XmlMultipartStorage:
     def _refusal(self, code: str) -> RecorderError | None:
         """Return what a code of the vendor's own means."""
         raise NotImplementedError
-
-    # ---- Storage --------------------------------------------------------------------------------------------------
 
     def put(self, key: str, data: bytes, *, content_type: str, overwrite: bool = False) -> None:
         """PUT a small object."""
@@ -123,7 +122,7 @@ class XmlMultipartStorage:
     def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
         """Complete the multipart upload unless an object of that name exists."""
         listed = "".join(
-            f"<Part><PartNumber>{part.number}</PartNumber><ETag>{_escaped(part.etag)}</ETag></Part>"
+            f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>"
             for part in parts
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
@@ -249,7 +248,3 @@ def _name(element: ET.Element) -> str:
 def _text(element: ET.Element, name: str) -> str:
     """Return the text of the first child of that name, in whatever name space."""
     return next((child.text or "" for child in element if _name(child) == name), "")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
