@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from devstack import npm
 from devstack.azure import AzureServer
 from devstack.certificates import Certificate
 from devstack.controlplane import ControlPlane
@@ -20,6 +21,7 @@ from devstack.livekit import LiveKitServer
 from devstack.putserver import PutServer
 from devstack.s3 import S3Server
 from devstack.stack import CRDS, Stack
+from devstack.xmlgateway import GcsGateway, OssGateway
 
 # Hypothesis' limit per example (200 ms of wall clock) measures what else the machine does; CPU time has its benchmarks.
 hypothesis.settings.register_profile("shared machine", deadline=None)
@@ -63,12 +65,28 @@ def certificate(servers_directory: Path) -> Certificate:
 @pytest.fixture(scope="session")
 def azure_server(servers_directory: Path) -> Iterator[AzureServer]:
     """An Azure blob service with a container; names must be unique per test."""
+    if not npm.available():
+        pytest.skip("npm is not installed")
     server = AzureServer(servers_directory / "azure")
     try:
         server.start()
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def gcs_server(s3_server: S3Server) -> Iterator[GcsGateway]:
+    """What stands for Google Cloud Storage, over the bucket of `s3_server`."""
+    with GcsGateway(s3_server) as gateway:
+        yield gateway
+
+
+@pytest.fixture(scope="session")
+def oss_server(s3_server: S3Server) -> Iterator[OssGateway]:
+    """What stands for Alibaba Cloud OSS, over the bucket of `s3_server`."""
+    with OssGateway(s3_server) as gateway:
+        yield gateway
 
 
 @pytest.fixture(scope="session")

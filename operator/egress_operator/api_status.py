@@ -96,7 +96,9 @@ class StorageInfo(ApiModel):
 
     origin: Literal["output", "spec.storage", "operator"]
     s3: _Destination = None
+    gcp: _Destination = None
     azure: _Destination = None
+    ali_oss: Annotated[_Destination, Field(alias="aliOSS")] = None
     http: _Destination = None
     pvc: _Destination = None
 

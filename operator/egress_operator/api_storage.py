@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from egress_operator.api_s3 import INLINE_SECRETS as S3_SECRETS
 from egress_operator.api_s3 import S3, ProxyConfig, SecretRef
-from egress_operator.api_vendors import AZURE_SECRETS, Azure, Http
+from egress_operator.api_vendors import ALI_OSS_SECRETS, AZURE_SECRETS, GCP_SECRETS, AliOss, Azure, Gcp, Http
 from egress_operator.schema import ApiModel, dns_name, rule
 
 __all__ = [
@@ -24,9 +24,9 @@ __all__ = [
     "at_most_one",
 ]
 
-KINDS = ("s3", "azure", "http", "pvc")
+KINDS = ("s3", "gcp", "azure", "aliOSS", "http", "pvc")
 """Names of the destinations in a spec, in the order of messages."""
-INLINE_SECRETS = {"s3": S3_SECRETS, "azure": AZURE_SECRETS}
+INLINE_SECRETS = {"s3": S3_SECRETS, "gcp": GCP_SECRETS, "azure": AZURE_SECRETS, "aliOSS": ALI_OSS_SECRETS}
 """LiveKit's secret fields of each kind, which a manifest must not hold."""
 _WORDS = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
 
@@ -46,7 +46,9 @@ class Place(ApiModel):
     """One destination, or none."""
 
     s3: S3 | None = Field(default=None, description="Upload to S3.")
+    gcp: Gcp | None = Field(default=None, description="Upload to Google Cloud Storage.")
     azure: Azure | None = Field(default=None, description="Upload to Azure Blob Storage.")
+    ali_oss: AliOss | None = Field(default=None, alias="aliOSS", description="Upload to Alibaba Cloud OSS.")
     http: Http | None = Field(default=None, description="PUT to an HTTP server, each file after its end.")
     pvc: VolumeClaim | None = Field(default=None, description="Write to a mounted volume.")
 

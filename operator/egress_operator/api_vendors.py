@@ -1,4 +1,4 @@
-"""Owns the destinations of a spec that are neither S3 nor a volume: Azure Blob Storage, an HTTP server. Pure."""
+"""Owns the destinations of a spec that are neither S3 nor a volume: GCS, Azure, AliOSS, an HTTP server. Pure."""
 
 from __future__ import annotations
 
@@ -63,6 +63,97 @@ class Azure(ApiModel):
     sas_token_snake: SecretText = Field(
         default=None, alias="sas_token", description="Refused, as accountKey."
     )
+
+
+GCP_SECRETS = ("credentials",)
+_GCP_HINT = "put the key file into a Secret of this namespace, key credentials, and name it in gcp.credentialsSecretRef.name"
+
+
+class Gcp(ApiModel):
+    """LiveKit's GCPUpload; the key file comes from a Secret, or the pod's workload identity is used."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                refused(GCP_SECRETS, "gcp.credentials must not stand in a manifest: " + _GCP_HINT),
+                http_url("gcp.endpoint", "https://storage.googleapis.com"),
+            ]
+        }
+    )
+
+    bucket: str = Field(min_length=1, max_length=222, description="Bucket; it must exist.")
+    endpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="URL of another endpoint of the XML API (private access); absent: Google's public one.",
+    )
+    credentials_secret_ref: SecretRef | None = Field(
+        default=None,
+        description="Secret with the key credentials: the JSON key file of a service account. Absent: the workload"
+        " identity of the pod's service account.",
+    )
+    proxy: ProxyConfig | None = Field(default=None, description="HTTP proxy; absent: HTTPS_PROXY of the pod.")
+    credentials: Annotated[str | None, Field(default=None, max_length=16384)] = Field(
+        default=None, description="Refused: " + _GCP_HINT + "."
+    )
+
+
+ALI_OSS_SECRETS = ("access_key", "accessKey", "secret")
+_ALI_OSS_HINT = "put the keys access_key and secret into a Secret of this namespace and name it in aliOSS.credentialsSecretRef.name"
+
+
+class AliOss(ApiModel):
+    """LiveKit's AliOSSUpload; the keys come from a Secret."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                refused(
+                    ALI_OSS_SECRETS,
+                    "aliOSS.access_key and aliOSS.secret must not stand in a manifest: " + _ALI_OSS_HINT,
+                ),
+                http_url("aliOSS.endpoint", "https://oss-cn-hangzhou.aliyuncs.com"),
+                rule(
+                    "has(self.region) || (has(self.endpoint) && self.endpoint.contains('.aliyuncs.com'))",
+                    "aliOSS.region is required where aliOSS.endpoint does not say it: write for example cn-hangzhou",
+                ),
+            ]
+        }
+    )
+
+    bucket: str = Field(min_length=3, max_length=63, description="Bucket; it must exist.")
+    region: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Region, for example cn-hangzhou; absent: that of the endpoint.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "self.matches('^[a-z]{2,}-[a-z0-9-]+$')",
+                    "aliOSS.region must be the name of a region: write for example cn-hangzhou",
+                )
+            ]
+        },
+    )
+    endpoint: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="URL of the region's endpoint; absent: the public one of the region.",
+    )
+    credentials_secret_ref: SecretRef = Field(
+        description="Secret with the keys access_key, secret and optionally session_token (or OSS_ACCESS_KEY_ID,"
+        " OSS_ACCESS_KEY_SECRET, OSS_SESSION_TOKEN)."
+    )
+    proxy: ProxyConfig | None = Field(default=None, description="HTTP proxy; absent: HTTPS_PROXY of the pod.")
+    access_key: SecretText = Field(
+        default=None, alias="access_key", description="Refused: " + _ALI_OSS_HINT + "."
+    )
+    access_key_camel: SecretText = Field(
+        default=None, alias="accessKey", description="Refused, as access_key."
+    )
+    secret: SecretText = Field(default=None, description="Refused, as access_key.")
 
 
 _SECRET_HEADERS = ("authorization", "proxy-authorization", "cookie", "x-api-key")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from egress_operator.api_s3 import S3, ProxyConfig, SecretKeyRef
 from egress_operator.api_storage import Place, SecretRef, VolumeClaim
-from egress_operator.api_vendors import Azure, Http
+from egress_operator.api_vendors import AliOss, Azure, Gcp, Http
 from egress_recorder import contract
 
 _SecretName = SecretRef | SecretKeyRef
@@ -43,6 +43,18 @@ def destination(places: Sequence[Place], place: Place) -> contract.Destination:
     match made:
         case S3():
             return contract.S3Destination(
+                **_plain(made, "credentials_secret_ref", "proxy"),
+                credentials=directories.of(made.credentials_secret_ref),
+                proxy=directories.proxy(made.proxy),
+            )
+        case Gcp():
+            return contract.GcpDestination(
+                **_plain(made, "credentials_secret_ref", "proxy"),
+                credentials=directories.of(made.credentials_secret_ref),
+                proxy=directories.proxy(made.proxy),
+            )
+        case AliOss():
+            return contract.AliOssDestination(
                 **_plain(made, "credentials_secret_ref", "proxy"),
                 credentials=directories.of(made.credentials_secret_ref),
                 proxy=directories.proxy(made.proxy),

@@ -4,7 +4,7 @@
 |---|---|
 | LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET | default LiveKit connection; all three or none |
 | EGRESS_DEFAULT_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
-| EGRESS_DEFAULT_STORAGE | JSON, `{"s3": {…}}` or `{"pvc": {…}}` as in a resource: destination of outputs that name none; absent: none |
+| EGRESS_DEFAULT_STORAGE | JSON, `{"s3": {…}}`, `{"pvc": {…}}` or another kind, as in a resource: destination of outputs that name none; absent: none |
 | EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_RECORDER_IMAGE | image of the recorder's pods |
 | EGRESS_RECORDER_IMAGE_PULL_POLICY | IfNotPresent (default), Always or Never |

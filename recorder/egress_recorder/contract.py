@@ -30,8 +30,10 @@ from pydantic import (
 
 from egress_recorder import versions
 from egress_recorder.destinations import (
+    AliOssDestination,
     AzureDestination,
     Destination,
+    GcpDestination,
     HttpDestination,
     Proxy,
     S3Destination,
@@ -67,8 +69,10 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "AudioCodec",
     "AudioFrequency",
     "Degradation",
+    "AliOssDestination",
     "AzureDestination",
     "Destination",
+    "GcpDestination",
     "HttpDestination",
     "Proxy",
     "S3Destination",

@@ -71,6 +71,35 @@ class AzureDestination(WireModel):
     proxy: Proxy | None = None
 
 
+class GcpDestination(WireModel):
+    """LiveKit's GCPUpload without its credentials."""
+
+    SINCE: ClassVar[int] = 2
+
+    kind: Literal["gcp"] = "gcp"
+    bucket: str
+    endpoint: str = Field(default="", description="empty: https://storage.googleapis.com")
+    credentials: str = Field(
+        default="", description=_CREDENTIALS + " with the file credentials; empty: workload identity"
+    )
+    proxy: Proxy | None = None
+
+
+class AliOssDestination(WireModel):
+    """LiveKit's AliOSSUpload without its keys."""
+
+    SINCE: ClassVar[int] = 2
+
+    kind: Literal["aliOSS"] = "aliOSS"
+    bucket: str
+    region: str = Field(default="", description="cn-hangzhou; empty: the endpoint's")
+    endpoint: str = ""
+    credentials: str = Field(
+        description=_CREDENTIALS + " with the files access_key, secret and session_token"
+    )
+    proxy: Proxy | None = None
+
+
 class HttpDestination(WireModel):
     """A server that takes PUT; each file of the directory `credentials` is a header."""
 
@@ -92,5 +121,11 @@ class VolumeDestination(WireModel):
 
 
 Destination = Annotated[
-    S3Destination | AzureDestination | HttpDestination | VolumeDestination, Field(discriminator="kind")
+    S3Destination
+    | GcpDestination
+    | AzureDestination
+    | AliOssDestination
+    | HttpDestination
+    | VolumeDestination,
+    Field(discriminator="kind"),
 ]

@@ -36,6 +36,8 @@ MAX_PARTS = 10_000
 _MAX_NAMES = 100
 
 _T = TypeVar("_T")
+_OnSent = Callable[[int], None]
+_OnFault = Callable[[RecorderError], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,13 +113,7 @@ class Uploader:
                 continue
             return Uploaded(key=name, location=self._storage.location(name), size=size)
 
-    async def _upload_as(
-        self,
-        key: str,
-        path: Path,
-        on_sent: Callable[[int], None],
-        on_fault: Callable[[RecorderError], None],
-    ) -> int:
+    async def _upload_as(self, key: str, path: Path, on_sent: _OnSent, on_fault: _OnFault) -> int:
         size = await self._retry(lambda: path.stat().st_size, on_fault)
         await self._refuse_taken(key, on_fault)
         storage = self._storage
@@ -129,13 +125,7 @@ class Uploader:
         return size
 
     async def _send_in_parts(
-        self,
-        storage: Storage,
-        key: str,
-        path: Path,
-        size: int,
-        on_sent: Callable[[int], None],
-        on_fault: Callable[[RecorderError], None],
+        self, storage: Storage, key: str, path: Path, size: int, on_sent: _OnSent, on_fault: _OnFault
     ) -> None:
         part_size = _part_size(size, storage.min_part_size)
         lost = 0
@@ -165,7 +155,7 @@ class Uploader:
                 raise
             return
 
-    async def _refuse_taken(self, key: str, on_fault: Callable[[RecorderError], None]) -> None:
+    async def _refuse_taken(self, key: str, on_fault: _OnFault) -> None:
         """Look before sending a large file; complete() decides, this only saves the work."""
         try:
             taken = await self._retry(lambda: self._storage.exists(key), on_fault, patient=False)
@@ -180,8 +170,8 @@ class Uploader:
         upload: Upload,
         path: Path,
         size: int,
-        on_sent: Callable[[int], None],
-        on_fault: Callable[[RecorderError], None],
+        on_sent: _OnSent,
+        on_fault: _OnFault,
     ) -> list[PartRecord]:
         parts: list[PartRecord] = []
         for number, offset in enumerate(range(0, max(size, 1), upload.part_size), start=1):
@@ -198,7 +188,7 @@ class Uploader:
     async def _retry(
         self,
         call: Callable[[], _T],
-        on_fault: Callable[[RecorderError], None],
+        on_fault: _OnFault,
         *,
         patient: bool = True,
     ) -> _T:

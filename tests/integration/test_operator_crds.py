@@ -127,6 +127,11 @@ ACCEPTED: list[Change] = [
         sseKmsKeyId="alias/k",
         proxy={"url": "http://proxy:3128", "username": "u", "passwordSecretRef": {"name": "p", "key": "k"}},
     ),
+    to("gcp", bucket="b", credentialsSecretRef={"name": "k"}),
+    to("gcp", bucket="b", endpoint="https://storage-x.p.googleapis.com", proxy={"url": "http://p"}),
+    to("aliOSS", bucket="bbb", region="cn-hangzhou", credentialsSecretRef={"name": "k"}),
+    to("aliOSS", bucket="bbb", endpoint="https://oss-cn-hangzhou.aliyuncs.com", credentialsSecretRef={"name": "k"}),
+    {"storage": {"aliOSS": {"bucket": "bbb", "region": "cn-hangzhou", "credentialsSecretRef": {"name": "k"}}}},
     to("azure", accountName="media1", containerName="c", credentialsSecretRef={"name": "k"}),
     to("azure", containerName="c", endpoint="http://127.0.0.1:10000/devstoreaccount1"),
     to("http", url="https://x.example.com/in?sig=1", headers={"X-Team": "a"}, credentialsSecretRef={"name": "k"}),
@@ -238,14 +243,17 @@ REFUSED: list[tuple[Change, str]] = [
     ),
     ({"livekit": {"url": "wss://u:p@x", "credentialsSecretRef": {"name": "k"}}}, "without user and password"),
     ({"livekit": {"url": "ftp://x", "credentialsSecretRef": {"name": "k"}}}, "livekit.url must be a ws://"),
-    ({"fileOutputs": [{**PVC, **S3}]}, "at most one destination: set one of s3, azure, http or pvc"),
+    (
+        {"fileOutputs": [{**PVC, **S3}]},
+        "at most one destination: set one of s3, gcp, azure, aliOSS, http or pvc",
+    ),
     (
         {"storage": {}},
-        "storage needs exactly one destination: set one of storage.s3, storage.azure, storage.http or storage.pvc",
+        "storage needs exactly one destination: set one of storage.s3, storage.gcp, storage.azure, storage.aliOSS, storage.http or storage.pvc",
     ),
     ({"storage": {**PVC, **S3}}, "storage needs exactly one destination"),
     ({"storage": {"s3": {"bucket": "b", "secret": "hush"}}}, "must not stand in a manifest"),
-    ({"storage": {"gcp": {}}}, "gcp"),
+    ({"storage": {"gcp": {}}}, "gcp.bucket: Required value"),
     ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
     ({"ttlSecondsAfterFinished": "1h"}, "spec.ttlSecondsAfterFinished"),
     (output(fileType="OGG"), "fileOutputs[0].fileType"),
@@ -270,6 +278,37 @@ REFUSED: list[tuple[Change, str]] = [
             "must not stand in a manifest: put the keys access_key and secret into a Secret",
         )
         for field in ("access_key", "accessKey", "secret", "session_token", "sessionToken")
+    ],
+    (to("gcp"), "fileOutputs[0].gcp.bucket: Required value"),
+    (
+        to("gcp", bucket="b", credentials="hush"),
+        "gcp.credentials must not stand in a manifest: put the key file",
+    ),
+    (to("gcp", bucket="b", endpoint="x"), "gcp.endpoint must be an http:// or https:// URL"),
+    (
+        to("aliOSS", bucket="bbb", region="cn-hangzhou"),
+        "fileOutputs[0].aliOSS.credentialsSecretRef: Required value",
+    ),
+    (
+        to("aliOSS", bucket="bbb", credentialsSecretRef={"name": "k"}),
+        "aliOSS.region is required where aliOSS.endpoint does not say it",
+    ),
+    (
+        to("aliOSS", bucket="bbb", region="Hangzhou", credentialsSecretRef={"name": "k"}),
+        "aliOSS.region must be the name of a region",
+    ),
+    *[
+        (
+            to(
+                "aliOSS",
+                bucket="bbb",
+                region="cn-hangzhou",
+                credentialsSecretRef={"name": "k"},
+                **{field: "hush"},
+            ),
+            "aliOSS.access_key and aliOSS.secret must not stand in a manifest: put the keys",
+        )
+        for field in ("access_key", "accessKey", "secret")
     ],
     (to("azure", accountName="media"), "fileOutputs[0].azure.containerName: Required value"),
     (to("azure", containerName="c"), "azure.accountName is required where no azure.endpoint is given"),
@@ -332,7 +371,7 @@ REFUSED: list[tuple[Change, str]] = [
     ({"room_name": "x"}, 'unknown field "spec.room_name"'),
     ({"audioTrackId": "TR_x"}, 'unknown field "spec.audioTrackId"'),
     (output(disableManifest=True), "disableManifest"),
-    (output(gcp={}), "gcp"),
+    (output(gcp={"bucket": "b"}), "at most one destination"),
     # What the template may not take away from the recorder.
     *[
         (

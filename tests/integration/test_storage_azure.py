@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 import jwt
 import pytest
 
+from devstack import npm
 from devstack.azure import AzureServer
 from devstack.certificates import Certificate
 from devstack.faultproxy import FaultProxy
@@ -21,7 +22,10 @@ from egress_recorder.errors import AuthorizationError, ConfigurationError
 from egress_recorder.storage import ObjectExistsError, Storage
 from support.storage_places import PART, Place, azure_place
 
-pytestmark = pytest.mark.integration
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not npm.available(), reason="npm is not installed"),
+]
 
 TENANT = "7fe81447-da57-4385-becb-6de57f21477e"
 ASSERTION = "projected-service-account-token"

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from devstack.s3 import S3Server
-from egress_recorder.contract import Manifest
+from egress_recorder.contract import CONTRACT_VERSION, Manifest
+from egress_recorder.storage import REGISTRY, StorageContext
 from fakes.recorder_process import Recorder
+from support.storage_places import LOCAL, PLACES, Place, configured
 
 pytestmark = pytest.mark.integration
 
@@ -114,3 +116,30 @@ def _manifest_phase(server: S3Server, prefix: str) -> str:
     except client.exceptions.NoSuchKey:
         return ""
     return Manifest.parse(body).phase.value
+
+
+@pytest.mark.parametrize("kind", sorted(REGISTRY))
+def test_a_recording_of_two_parts_arrives_at_every_kind_of_destination(
+    recorder: Recorder, tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    (tmp_path / "place").mkdir()
+    place = PLACES[kind](tmp_path / "place", request)
+    if kind in LOCAL:
+        place = Place(place.destination, StorageContext(where="", volumes_root=recorder.volume.parent))
+    prefix, size = secrets.token_hex(4), 9 * 1024 * 1024
+    destination = configured(place, recorder.directory / "credentials")
+    outputs = [{"filepath": f"{prefix}/{{room_name}}.mp4", "destination": destination}]
+    scenario = [{"media": 100, "then": "crash"}, {"media": size, "then": "end"}]
+    recorder.configure(scenario, outputs=outputs, minContractVersion=CONTRACT_VERSION)
+    code, result = recorder.run()
+    assert (code, result.phase, result.error) == (0, "Complete", "")
+    storage = place.open()
+    first, second = storage.read(f"{prefix}/standup.mp4"), storage.read(f"{prefix}/standup-p2.mp4")
+    assert [len(first or b""), len(second or b"")] == [100 + len(b"-final"), size]
+    manifest = storage.read(f"{prefix}/EG_test.json")
+    assert manifest is not None
+    assert Manifest.parse(manifest).parts == result.parts
+    assert result.parts[1].location == storage.location(f"{prefix}/standup-p2.mp4")
+    assert result.progress.bytes_uploaded == size + 106
+    everything = "".join(recorder.log) + recorder.termination_log.read_text()
+    assert not [secret for secret in place.secrets.values() if secret in everything]

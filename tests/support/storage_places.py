@@ -13,9 +13,12 @@ import pytest
 from devstack.azure import AzureServer
 from devstack.putserver import PutServer
 from devstack.s3 import S3Server
+from devstack.xmlgateway import GcsGateway, OssGateway
 from egress_recorder.contract import (
+    AliOssDestination,
     AzureDestination,
     Destination,
+    GcpDestination,
     HttpDestination,
     S3Destination,
     VolumeDestination,
@@ -127,6 +130,36 @@ def azure_place(tmp_path: Path, server: AzureServer, **changes: Any) -> Place:
     )
 
 
+def gcs_place(tmp_path: Path, server: GcsGateway, **changes: Any) -> Place:
+    """A bucket behind GCS' XML API."""
+    values = {"bucket": server.s3.bucket, "endpoint": server.url, "credentials": "keys", **changes}
+    return secret_place(
+        tmp_path,
+        GcpDestination(**values),
+        {"credentials": server.key_file()},
+        upstream=server.url,
+        secret_file="credentials",
+    )
+
+
+def oss_place(tmp_path: Path, server: OssGateway, **changes: Any) -> Place:
+    """A bucket behind OSS' API."""
+    values = {
+        "bucket": server.s3.bucket,
+        "endpoint": server.url,
+        "region": server.REGION,
+        "credentials": "keys",
+        **changes,
+    }
+    return secret_place(
+        tmp_path,
+        AliOssDestination(**values),
+        {"access_key": server.access_key, "secret": server.secret},
+        upstream=server.url,
+        secret_file="secret",
+    )
+
+
 def trusting(request: pytest.FixtureRequest) -> None:
     """Let this process trust the certificate of the tests' servers."""
     certificate = request.getfixturevalue("certificate").certificate
@@ -139,6 +172,8 @@ def _http(tmp_path: Path, request: pytest.FixtureRequest) -> Place:
 
 
 PLACES: dict[str, Callable[[Path, pytest.FixtureRequest], Place]] = {
+    "gcp": lambda path, request: gcs_place(path, request.getfixturevalue("gcs_server")),
+    "aliOSS": lambda path, request: oss_place(path, request.getfixturevalue("oss_server")),
     "azure": lambda path, request: azure_place(path, request.getfixturevalue("azure_server")),
     "http": _http,
     "pvc": lambda path, _: volume_place(path),

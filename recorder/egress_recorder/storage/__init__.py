@@ -40,6 +40,8 @@ __all__ = [
 
 REGISTRY: Mapping[str, str] = {
     "s3": "egress_recorder.storage.s3:S3Storage",
+    "gcp": "egress_recorder.storage.gcs:GcsStorage",
+    "aliOSS": "egress_recorder.storage.alioss:AliOssStorage",
     "azure": "egress_recorder.storage.azure:AzureStorage",
     "http": "egress_recorder.storage.http_put:HttpStorage",
     "pvc": "egress_recorder.storage.volume:VolumeStorage",

@@ -81,6 +81,19 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str], int]] = {
         [],
         2,
     ),
+    "gcp": (
+        {"gcp": {"bucket": "b", "endpoint": "https://x", **KEYS}},
+        {"kind": "gcp", "bucket": "b", "endpoint": "https://x", "credentials": "0"},
+        ["keys"],
+        2,
+    ),
+    "gcp with workload identity": ({"gcp": {"bucket": "b"}}, {"kind": "gcp", "bucket": "b"}, [], 2),
+    "aliOSS": (
+        {"aliOSS": {"bucket": "bbb", "region": "cn-hangzhou", **KEYS}},
+        {"kind": "aliOSS", "bucket": "bbb", "region": "cn-hangzhou", "credentials": "0"},
+        ["keys"],
+        2,
+    ),
     "azure": (
         {
             "azure": {
