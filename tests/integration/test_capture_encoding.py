@@ -188,6 +188,9 @@ def test_an_encoder_without_cpu_saves_on_quality_and_returns_and_the_file_keeps_
     assert set(words) <= {"", *Degradation}
     assert starved.degraded in {*Degradation}
     assert 5 < ended.progress.degraded < ended.progress.duration
+    fixed = ended.progress.corrections
+    assert fixed.frames_skipped == 0, "the last resort was not needed"
+    assert bool(fixed.frames_saved) == (Degradation.PICTURES in words)
     report = check(capture.file)
     assert_nothing_is_lost_in_time(report, 60)
     assert report.duration == pytest.approx(stopped_at - started.started_at.timestamp(), abs=0.3)
