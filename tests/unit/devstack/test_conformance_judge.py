@@ -186,8 +186,8 @@ def _undecodable(report: MediaReport) -> None:
         (_big, "video is (1280, 360"),
         (_fat, "3200 kbit/s of video"),
         (_uneven, "off the frame grid"),
-        (_baseline, "profile Constrained Baseline instead of Main"),
-        (_mono, "audio is aac 1 channels"),
+        (_baseline, "profile Constrained Baseline instead of H264_MAIN"),
+        (_mono, "audio (codec, channels, Hz) is ('aac', 1, 48000), asked was ('aac', 2, 48000)"),
         (_undecodable, "decoding: video: invalid data"),
     ],
 )
