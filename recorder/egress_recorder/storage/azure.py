@@ -8,6 +8,7 @@ does so itself after a week. A lost answer is told from a foreign blob by the no
 from __future__ import annotations
 
 import base64
+import io
 import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
@@ -55,13 +56,17 @@ class AzureStorage:
         self._aborted: set[str] = set()
 
     def put(self, key: str, data: bytes, *, content_type: str, overwrite: bool = False) -> None:
-        """Put Blob."""
-        nonce = secrets.token_hex(8)
-        headers = {"x-ms-blob-type": "BlockBlob", "Content-Type": content_type, _NONCE: nonce}
+        """Put Blob; where nothing may be overwritten a list of one block, for a name that has uncommitted blocks already.
+
+        Azurite calls such a name taken when Put Blob brings the condition, and not when a block list does.
+        """
         if overwrite:
+            nonce = secrets.token_hex(8)
+            headers = {"x-ms-blob-type": "BlockBlob", "Content-Type": content_type, _NONCE: nonce}
             self._check(self._send("PUT", key, {}, data, headers), key)
         else:
-            self._once(key, nonce, {}, data, headers)
+            upload = self.begin(key, content_type, part_size=max(1, len(data)))
+            self.complete(upload, [self.put_part(upload, 1, io.BytesIO(data))] if data else [])
 
     def read(self, key: str) -> bytes | None:
         """Get Blob; None when there is none."""
