@@ -31,4 +31,5 @@ def test_the_shortened_form_is_a_handful_that_takes_at_most_two_and_a_half_minut
     short = [case for case in all_cases().values() if case.short]
 
     assert 5 <= len(short) <= 12
-    assert sum(case.seconds for case in short) <= 150
+    # Starting, ending and judging take about 3 s of each.
+    assert sum(case.seconds + 3 for case in short) <= 150

@@ -259,7 +259,6 @@ CASES = (
         "portrait",
         "A camera that is turned is shown whole, with bars, in the size that the file has.",
         _sizes("360x640", "640x360"),
-        short=True,
     ),
     _case(
         "red",

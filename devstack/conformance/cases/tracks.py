@@ -152,7 +152,6 @@ CASES = (
         name="tracks-of-two",
         proves="Sound of one participant and picture of another become one file in sync.",
         script=_of_two,
-        short=True,
     ),
     Case(
         name="tracks-one-leaves",
