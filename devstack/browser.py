@@ -83,6 +83,11 @@ class Player:
         self._numbers = itertools.count(1)
         self._page = chromium.Page("play.html", settings={})
         self._page.__enter__()
+        try:
+            self._page.wait("ready", 30)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
