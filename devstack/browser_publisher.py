@@ -61,8 +61,7 @@ class BrowserPublisher:
     width: int = 640
     height: int = 360
     framerate: int = 30
-    bitrate: int = 800
-    """kbit/s"""
+    bitrate: int = 800  # kbit/s
     codec: str = "vp8"
     simulcast: bool = False
     dynacast: bool = False
@@ -70,8 +69,8 @@ class BrowserPublisher:
     dtx: bool | None = None
     red: bool | None = None
     silent: bool = False
-    audio_bitrate: int = 128
-    """kbit/s"""
+    audio_bitrate: int = 128  # kbit/s
+    tone: float = 600 / 32768  # amplitude of the continuous tones, full scale 1; testpattern's
     variant: int = 0
     variant2: int = 2
     """Of video2 and audio2."""
@@ -191,6 +190,7 @@ class BrowserPublisher:
                 "height": self.height,
                 "channels": self.channels,
                 "silent": self.silent,
+                "tone": self.tone,
             },
             "tracks": {label: self._track(label) for label in LABELS},
         }

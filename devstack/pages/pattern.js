@@ -2,7 +2,7 @@
 // sound 10 ms at a time when its last sample is due. One thread and one clock for both, so that flash and beep of a
 // second leave together; `check` measures how well that is met.
 "use strict";
-const RATE = 48000, STEP = 480, TONE = 600 / 32768, BEEP = 12000 / 32768, LATE = 0.5;
+const RATE = 48000, STEP = 480, BEEP = 12000 / 32768, LATE = 0.5;
 const lanes = new Map();
 const now = () => (performance.timeOrigin + performance.now()) / 1000;
 
@@ -77,8 +77,8 @@ function sound(lane, number, due) {
   for (let index = 0; index < STEP && !lane.silent; index++) {
     const position = number * STEP + index, time = position / RATE;
     const beep = position % RATE < RATE / 10 ? BEEP * Math.sin(2 * Math.PI * lane.beep * time) : 0;
-    data[index] = TONE * Math.sin(2 * Math.PI * lane.left * time) + beep;
-    if (lane.channels === 2) data[STEP + index] = TONE * Math.sin(2 * Math.PI * lane.right * time) + beep;
+    data[index] = lane.tone * Math.sin(2 * Math.PI * lane.left * time) + beep;
+    if (lane.channels === 2) data[STEP + index] = lane.tone * Math.sin(2 * Math.PI * lane.right * time) + beep;
   }
   const chunk = new AudioData({format: "f32-planar", sampleRate: RATE, numberOfFrames: STEP, data,
                                numberOfChannels: lane.channels, timestamp: Math.round((due * 1000 - performance.timeOrigin) * 1000)});

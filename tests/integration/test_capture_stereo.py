@@ -32,7 +32,7 @@ def test_a_browsers_left_and_right_sound_stay_apart_in_the_file(
         "LIVEKIT_API_KEY": livekit_server.api_key,
         "LIVEKIT_API_SECRET": livekit_server.api_secret,
     }
-    with BrowserPublisher(livekit_server, room, "alice"):
+    with BrowserPublisher(livekit_server, room, "alice", tone=0.1):
         recorder = subprocess.Popen(
             [*command, "--identity", "alice", "--max-duration", "7", "-o", str(output)],
             env=environment,
