@@ -46,6 +46,7 @@ def describe(publication: rtc.RemoteTrackPublication, item: Publication) -> Trac
         width=publication.width,
         height=publication.height,
         muted=publication.muted,
+        identity=item.identity,
     )
 
 
