@@ -27,6 +27,8 @@ from support.capture_process import CaptureProcess
 
 pytestmark = pytest.mark.integration
 EGRESS_RECORDER = str(Path(sys.executable).with_name("egress-recorder"))
+SETTLING = 2
+"""Pairs at the beginning of a file, in which its axis still finds its ticks (the conformance suite gives 3 s)."""
 LIMIT_MS = 20.0
 
 
@@ -127,7 +129,8 @@ def test_two_recordings_run_together_by_what_align_says_also_after_a_crash(
     mixcheck.mix(files, tmp_path / "mix.mkv")
     heard = mixcheck.measure(tmp_path / "mix.mkv", files)
     for part in (1, 2):
-        for kind, errors in heard.differences_ms(0, part).items():
+        for kind, every in heard.differences_ms(0, part).items():
+            errors = every[SETTLING:]
             what = f"{kind} of bob's part {part}: {[round(error) for error in errors]} ms"
             assert len(errors) >= 5, what
             assert abs(np.mean(errors)) <= LIMIT_MS, what

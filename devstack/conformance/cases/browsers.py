@@ -236,7 +236,6 @@ CASES = (
         "A publisher that loses only its signalling connection goes on in picture and sound, without a gap.",
         _signal_reconnect,
         expect=replace(CHROMIUM, missing=10, frozen=200.0),
-        short=True,
     ),
     _case(
         "full-reconnect",
