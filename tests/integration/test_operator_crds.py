@@ -370,7 +370,6 @@ REFUSED: list[tuple[Change, str]] = [
     ({"encryption": {}}, 'unknown field "spec.encryption"'),
     ({"room_name": "x"}, 'unknown field "spec.room_name"'),
     ({"audioTrackId": "TR_x"}, 'unknown field "spec.audioTrackId"'),
-    (output(disableManifest=True), "disableManifest"),
     (output(gcp={"bucket": "b"}), "at most one destination"),
     # What the template may not take away from the recorder.
     *[
