@@ -39,7 +39,12 @@ def room(request: pytest.FixtureRequest) -> str:
 
 def publisher(server: LiveKitServer, room: str, identity: str, *arguments: str) -> PublisherProcess:
     return PublisherProcess(
-        server.url, server.api_key, server.api_secret, room, identity, ("--size", "640x360", *arguments)
+        server.url,
+        server.api_key,
+        server.api_secret,
+        room,
+        identity,
+        ("--size", "640x360", "--bitrate", "800", *arguments),
     )
 
 
@@ -64,6 +69,8 @@ def recorder(
                 identity,
                 "-o",
                 f"{directory}/{identity}.mp4",
+                # Two publishers and two recorders at once: small pictures, so that two cores are enough.
+                *("--width", "640", "--height", "360", "--video-bitrate", "800"),
             ],
             env={**os.environ, **environment},
             stdout=log,

@@ -73,12 +73,14 @@ class Pump:
             await _close(stream)
 
     async def _audio(self) -> None:
+        """Carry samples. The receiver delivers zeros from the subscription on: before the first packet they are no media."""
         stream = rtc.AudioStream(
             self.track, sample_rate=SAMPLE_RATE, num_channels=CHANNELS, frame_size_ms=CHUNK_MS
         )
         try:
             async for event in stream:
-                self._sink.samples(self._sid, event.frame.data, self._clock())
+                if self.heard or any(event.frame.data):
+                    self._sink.samples(self._sid, event.frame.data, self._clock())
         finally:
             await _close(stream)
 
