@@ -126,7 +126,9 @@ def main() -> int:
         rendered = {"defaults": template()} | {path.stem: template(path) for path in values_files()}
         documents = [document for objects in rendered.values() for document in objects]
         examples = [
-            yaml.safe_load(path.read_text()) for path in sorted((REPOSITORY / "examples").glob("*.yaml"))
+            document
+            for path in sorted((REPOSITORY / "examples").glob("*.yaml"))
+            for document in yaml.safe_load_all(path.read_text())
         ]
         validate([*documents, *examples])
         looked = security(rendered)
