@@ -29,7 +29,17 @@ PRODUCTS: tuple[Product, ...] = ("operator", "recorder")
 BILLS = REPOSITORY / "dist" / "sbom"
 """Where `build_product` puts each image's bill of materials (CycloneDX, JSON)."""
 _CA_BUNDLE = REPOSITORY / "dist" / "images" / "ca.pem"
-_PUBLISHER_MODULES = ("__init__.py", "publisher.py", "camera.py", "testpattern.py")
+PUBLISHER_MODULES = (
+    "__init__.py",
+    "camera.py",
+    "conformance/__init__.py",
+    "conformance/actor.py",
+    "publisher.py",
+    "publisher_options.py",
+    "publishing.py",
+    "testpattern.py",
+)
+"""Of devstack: all that the publisher's image needs (tests/unit/devstack/test_e2e_manifests.py starts it with these)."""
 _HERE = Path(__file__).parent
 
 
@@ -135,7 +145,7 @@ def build_test_images() -> None:
     binaries = build.ensure("livekit-server", "versitygw")
     _build("livekit.Dockerfile", names().livekit, files=[binaries["livekit-server"]])
     _build("s3.Dockerfile", names().s3, files=[binaries["versitygw"]])
-    modules = [_HERE.parent / module for module in _PUBLISHER_MODULES]
+    modules = [_HERE.parent / module for module in PUBLISHER_MODULES]
     _build("publisher.Dockerfile", names().publisher, {"RECORDER_IMAGE": names().recorder}, files=modules)
 
 
@@ -160,17 +170,19 @@ def retag(image: str, tag: str) -> str:
 def _build(
     dockerfile: str, image: str, values: Mapping[str, str] | None = None, *, files: list[Path] | None = None
 ) -> None:
-    """Build one of our small Dockerfiles; a file loses the version that its name has in the cache."""
+    """Build one of our small Dockerfiles; modules keep their place, a server loses the version of its name in the cache."""
     with tempfile.TemporaryDirectory(prefix="egress-e2e-") as directory:
         shutil.copy(_HERE / dockerfile, Path(directory) / "Dockerfile")
         for file in files or ():
-            shutil.copy(file, Path(directory) / _plain_name(file))
+            target = Path(directory) / _place(file)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
         machine.docker("build", "--quiet", "--tag", image, *_build_arguments(values or {}), directory)
 
 
-def _plain_name(file: Path) -> str:
-    servers = (name for name in build.SERVERS if file == build.binary(name))
-    return next(servers, file.name)
+def _place(file: Path) -> Path:
+    servers = (Path(name) for name in build.SERVERS if file == build.binary(name))
+    return next(servers, None) or file.relative_to(REPOSITORY)
 
 
 def size_mb(image: str) -> float:

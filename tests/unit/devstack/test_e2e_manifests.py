@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
 from devstack.e2e import cluster, images, manifests, objectstore, release
+from devstack.operatorprocess import REPOSITORY
 
 pytestmark = pytest.mark.unit
 
@@ -102,3 +107,20 @@ def test_changed_values_are_merged_and_leave_the_others_as_they_are() -> None:
 
     assert merged == {"recorder": {"image": {"tag": "2"}, "resources": {}}, "list": [3]}
     assert base["list"] == [1, 2]
+
+
+def test_the_publisher_starts_with_the_modules_that_its_image_has(tmp_path: Path) -> None:
+    for module in images.PUBLISHER_MODULES:
+        target = tmp_path / "devstack" / module
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(REPOSITORY / "devstack" / module, target)
+    command = [
+        sys.executable,
+        "-c",
+        "import devstack.publisher, devstack.publishing; print(devstack.__file__)",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith(str(tmp_path))
