@@ -45,6 +45,10 @@ made from the cases (`python docs/generate_behaviour.py`).
 a plan of what must be seen and heard in which second. The report (`dist/conformance/report.html`) shows the picture and the sound of every
 case beside its plan. `python -m devstack.conformance --case NAME` runs one, `--play` plays every file to its end in headless Chromium.
 
+**The suite is young.** The cases of the shortened form (`python -m devstack.conformance --short --list`) pass in `make test`, with wider limits of
+sync and score than below. The suite as a whole has not passed in one run yet: a line of this page whose case is not of the shortened form is what the
+recorder is built to do, and the case is how to see whether it does.
+
 ## How a case is judged
 
 Each publisher draws in its own colour, numbers its pictures, flashes and beeps at every full second and plays two quiet tones without a break.
