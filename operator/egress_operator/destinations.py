@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +26,16 @@ def secret_names(model: BaseModel) -> Iterator[tuple[str, str]]:
             yield from ((f"{name}.{inner}", secret) for inner, secret in secret_names(value))
 
 
+_WITH_SECRETS: Mapping[type[object], Callable[..., contract.Destination]] = {
+    S3: contract.S3Destination,
+    Gcp: contract.GcpDestination,
+    AliOss: contract.AliOssDestination,
+    Azure: contract.AzureDestination,
+    Http: contract.HttpDestination,
+}
+"""The contract's form of what takes credentials and a proxy: the other fields have the same names on both sides."""
+
+
 def credential_secrets(places: Sequence[Place]) -> list[str]:
     """Return the storage Secrets, each once; the index is the directory's name below the credentials root."""
     return list(dict.fromkeys(name for place in places for _, name in secret_names(place)))
@@ -39,43 +49,17 @@ def claims(places: Sequence[Place]) -> list[str]:
 def destination(places: Sequence[Place], place: Place) -> contract.Destination:
     """Return the contract's form of one of the places. The order of all places gives the directories' names."""
     (made,) = place.destinations.values()
+    if isinstance(made, VolumeClaim):
+        volume = str(claims(places).index(made.claim_name))
+        return contract.VolumeDestination(volume=volume, claim_name=made.claim_name)
+    if not isinstance(made, S3 | Gcp | AliOss | Azure | Http):
+        raise TypeError(f"{type(made).__name__} has no form in the contract")
     directories = _Directories(credential_secrets(places))
-    match made:
-        case S3():
-            return contract.S3Destination(
-                **_plain(made, "credentials_secret_ref", "proxy"),
-                credentials=directories.of(made.credentials_secret_ref),
-                proxy=directories.proxy(made.proxy),
-            )
-        case Gcp():
-            return contract.GcpDestination(
-                **_plain(made, "credentials_secret_ref", "proxy"),
-                credentials=directories.of(made.credentials_secret_ref),
-                proxy=directories.proxy(made.proxy),
-            )
-        case AliOss():
-            return contract.AliOssDestination(
-                **_plain(made, "credentials_secret_ref", "proxy"),
-                credentials=directories.of(made.credentials_secret_ref),
-                proxy=directories.proxy(made.proxy),
-            )
-        case Azure():
-            return contract.AzureDestination(
-                **_plain(made, "credentials_secret_ref", "proxy"),
-                credentials=directories.of(made.credentials_secret_ref),
-                proxy=directories.proxy(made.proxy),
-            )
-        case Http():
-            return contract.HttpDestination(
-                **_plain(made, "credentials_secret_ref", "proxy"),
-                credentials=directories.of(made.credentials_secret_ref),
-                proxy=directories.proxy(made.proxy),
-            )
-        case VolumeClaim():
-            volume = str(claims(places).index(made.claim_name))
-            return contract.VolumeDestination(volume=volume, claim_name=made.claim_name)
-        case _:
-            raise AssertionError(f"{type(made).__name__} has no form in the contract")
+    return _WITH_SECRETS[type(made)](
+        **_plain(made, "credentials_secret_ref", "proxy"),
+        credentials=directories.of(made.credentials_secret_ref),
+        proxy=directories.proxy(made.proxy),
+    )
 
 
 class _Directories:
