@@ -169,12 +169,13 @@ class Session:
     # ---- while recording ---------------------------------------------------------------------------------
 
     def _note_start(self) -> None:
-        if self._started or self._pipeline.origin is None:
+        first = self._pipeline.first
+        if self._started or first is None:
             return
         self._started = True
         self._emit(
             ipc.Started(
-                started_at=self._wall_of(self._pipeline.origin),
+                started_at=self._wall_of(first),
                 filename=self._output.filename,
                 publisher_identity=self._publisher,
             )

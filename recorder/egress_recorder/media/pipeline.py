@@ -125,8 +125,13 @@ class Pipeline:
         return Finished(self._timeline.origin, self._numbers)
 
     @property
-    def origin(self) -> float | None:
+    def first(self) -> float | None:
         """Monotonic time of the first media; None before it."""
+        return self._timeline.first
+
+    @property
+    def origin(self) -> float | None:
+        """Monotonic time of file time 0, near that of the first media; None before it."""
         return self._timeline.origin
 
     @property
@@ -167,6 +172,7 @@ class Pipeline:
             for action in self._mailbox.take(WAKE):
                 action()
             now = self._clock()
+            self._mix(self._timeline.begin(now))
             self._encode(self._timeline.advance(now))
             self._read(self._timeline.audio_ready(now))
             self._count()

@@ -29,6 +29,7 @@ def run(made: Timeline[int, int], seconds: float, *, begin: float = START, sound
         made.picture("cam", number, at)
         if sound and number % 3 == 0:
             made.samples("mic", 0, RATE // 10, at)
+        made.begin(at)
         made.advance(at)
     return begin + seconds
 
@@ -42,9 +43,10 @@ def test_a_calm_stream_needs_no_correction() -> None:
 def test_a_moved_axis_is_told_as_far_as_the_origin_moved() -> None:
     made = timeline(audio=False)
     for number in range(8 * FPS):
-        # After the first picture the camera is 12 ms late for its ticks.
-        at = START + number / FPS + (0.012 if number else 0.0)
+        # After two seconds the camera is 12 ms late for its ticks.
+        at = START + number / FPS + (0.012 if number > 2 * FPS else 0.0)
         made.picture("cam", number, at)
+        made.begin(at)
         made.advance(at)
     assert made.origin is not None
     assert made.corrections.axis_moved == pytest.approx(made.origin - START, abs=1e-6)

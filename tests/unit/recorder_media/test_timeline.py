@@ -42,6 +42,7 @@ class Film:
                 self.timeline.picture(camera, next(self.numbers), self.now - late)
             if microphone and step % 5 == 0:
                 self.place(self.timeline.samples(microphone, 0, 2400, self.now))
+            self.place(self.timeline.begin(self.now))
             self.take(self.timeline.advance(self.now))
             ready = self.timeline.audio_ready(self.now)
             assert ready >= self.ready
@@ -278,6 +279,7 @@ def test_whatever_happens_every_tick_and_every_sample_comes_once(
                 timeline.delay(f"v{name}", rng.random(), now)
             case "stall":
                 now += rng.random() * 12
+        timeline.begin(now)
         for tick in timeline.advance(now):
             assert tick.index > last_tick
             last_tick = tick.index
@@ -306,11 +308,13 @@ def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float)
         while START + phase + number / FPS <= film.now:
             film.timeline.picture("cam", number, START + phase + number / FPS)
             number += 1
+        film.place(film.timeline.begin(film.now))
         film.take(film.timeline.advance(film.now))
     film.end()
     origin = film.timeline.origin
     assert origin is not None
-    for index, picture in [item for item in enumerate(film.shown) if item[1] is not None][-60:]:
+    # From the very first one: the axis was moved before anything was written.
+    for index, picture in [item for item in enumerate(film.shown) if item[1] is not None]:
         assert picture is not None
         due = START + phase + picture / FPS - origin
         assert due == pytest.approx(index / FPS, abs=0.004)
@@ -320,6 +324,53 @@ def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float)
     assert film.timeline.lane.dropped <= 1
 
 
+def test_sound_that_came_first_is_not_cut_when_the_axis_moves_to_the_pictures() -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.opened("cam", "video")
+    for step in range(1, 3001):
+        film.now = START + step / 1000
+        if step % 50 == 0:
+            film.place(film.timeline.samples("mic", 0, 2400, film.now))
+        if step > 300 and (step * FPS) // 1000 != ((step - 1) * FPS) // 1000:
+            film.timeline.picture("cam", step, film.now + 0.010)
+        film.place(film.timeline.begin(film.now))
+        film.take(film.timeline.advance(film.now))
+    film.end()
+    assert film.timeline.origin is not None
+    assert film.timeline.origin <= START
+    assert film.sound[0][0] == pytest.approx((START - film.timeline.origin) * RATE, abs=1)
+    shown = [index for index, picture in enumerate(film.shown) if picture is not None]
+    assert shown[0] == pytest.approx(0.3 * FPS, abs=2)
+
+
+@pytest.mark.parametrize("rate", [25, 50, 60])
+def test_a_camera_of_another_rate_has_no_phase_to_move_to(rate: int) -> None:
+    film = Film(audio=False)
+    film.timeline.opened("cam", "video")
+    for number in range(rate):
+        at = START + number / rate
+        film.timeline.picture("cam", number, at)
+        film.timeline.begin(at)
+        film.take(film.timeline.advance(at))
+        film.now = at
+    assert film.timeline.origin is not None
+    assert abs(film.timeline.origin - START) < 0.005
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_file_that_ends_before_it_began_has_all_its_sound(waits: bool) -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.run(0.3, microphone="mic")
+    assert film.sound == []
+    if waits:
+        film.place(film.timeline.closed("mic", film.now))
+    samples = film.end()
+    assert sum(length for _, length in film.sound) == pytest.approx(0.3 * RATE, abs=2400)
+    assert samples >= film.sound[-1][0] + film.sound[-1][1] - 2400
+
+
 def test_the_axis_moves_by_at_most_a_tick_even_when_a_camera_drifts() -> None:
     film = Film()
     film.timeline.opened("cam", "video")
@@ -327,6 +378,7 @@ def test_the_axis_moves_by_at_most_a_tick_even_when_a_camera_drifts() -> None:
     for number in range(20 * FPS):
         at = START + number / FPS * (1 + 2000e-6)
         film.timeline.picture("cam", number, at)
+        film.place(film.timeline.begin(at + 0.01))
         film.take(film.timeline.advance(at + 0.01))
         origin = origin if origin is not None else film.timeline.origin
         film.now = at
