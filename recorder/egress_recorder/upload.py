@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from egress_recorder.contract import unique_filename
 from egress_recorder.errors import AuthorizationError, MediaError, RecorderError, UnreachableError
+from egress_recorder.naming import unique_filename
 from egress_recorder.storage import (
     FileSlice,
     ObjectExistsError,

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from egress_recorder.contract import (
-    ContractError,
+from egress_recorder.contract import ContractError, RecorderConfig
+from egress_recorder.errors import ConfigurationError, RecorderError
+from egress_recorder.manifest import ManifestPlace
+from egress_recorder.naming import (
     NameValues,
-    RecorderConfig,
     manifest_filename,
     part_filename,
     resolve_filepath,
     unresolved_tokens,
 )
-from egress_recorder.errors import ConfigurationError, RecorderError
-from egress_recorder.manifest import ManifestPlace
 from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import RetryPolicy, Uploaded, Uploader

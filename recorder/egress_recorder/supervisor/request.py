@@ -15,23 +15,21 @@ from pydantic import TypeAdapter, ValidationError
 
 from egress_recorder.contract import (
     DEFAULT_PRESET,
-    EXTENSION,
     PRESETS,
     ContractError,
     Destination,
     Encoding,
     FileOutputConfig,
     Limits,
-    NameValues,
     ParticipantSource,
     RecorderConfig,
     S3Destination,
     Source,
     TrackCompositeSource,
     VolumeDestination,
-    resolve_filepath,
 )
 from egress_recorder.forked import in_forked_process
+from egress_recorder.naming import EXTENSION, NameValues, resolve_filepath
 from egress_recorder.redact import remember
 
 _TOKEN_LIFE = timedelta(hours=24)
