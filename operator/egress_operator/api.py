@@ -17,6 +17,7 @@ from egress_operator.api_parts import (
     Limits,
     LiveKit,
     duration_rule,
+    no_track_tokens,
 )
 from egress_operator.api_storage import Storage
 from egress_operator.api_template import Template
@@ -181,12 +182,22 @@ class TrackCompositeEgressSpec(EgressSpec):
 Spec = ParticipantEgressSpec | TrackCompositeEgressSpec
 
 SPEC_RULES: dict[str, list[dict[str, Any]]] = {
-    PARTICIPANT_KIND: [_ONE_ENCODING, _immutable(tuple(ParticipantEgressSpec.model_fields))],
+    PARTICIPANT_KIND: [
+        _ONE_ENCODING,
+        no_track_tokens(
+            "a ParticipantEgress records all that its participant publishes: use {publisher_identity}"
+        ),
+        _immutable(tuple(ParticipantEgressSpec.model_fields)),
+    ],
     TRACK_COMPOSITE_KIND: [
         _ONE_ENCODING,
         rule(
             "has(self.audioTrackId) || has(self.videoTrackId)",
             "a track composite needs a track: set audioTrackId, videoTrackId or both",
+        ),
+        no_track_tokens(
+            "this records two: use {publisher_identity}, or a resource for each track",
+            when="has(self.audioTrackId) && has(self.videoTrackId)",
         ),
         _immutable(tuple(TrackCompositeEgressSpec.model_fields)),
     ],

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from egress_operator.api_storage import Place, SecretRef, at_most_one
 from egress_operator.schema import ApiModel, rule
-from egress_recorder.contract import TOKENS
+from egress_recorder.contract import TOKENS, TRACK_TOKENS, in_words
 
 DEFAULT_MAX_PARTS = 20
 
@@ -33,7 +33,18 @@ def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
 Text = Annotated[str, Field(max_length=256)]
 
 
-_FILEPATH_RULE = "self" + "".join(f".replace('{{{token}}}', '')" for token in TOKENS) + ".matches('^[^{}]*$')"
+_FILEPATH_RULE = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
+_NO_TRACK_TOKEN = (
+    "!has(self.fileOutputs) || self.fileOutputs.all(output, !has(output.filepath)"
+    f" || !output.filepath.matches('[{{]({'|'.join(TRACK_TOKENS)})[}}]'))"
+)
+
+
+def no_track_tokens(why: str, *, when: str = "true") -> dict[str, Any]:
+    """Return the rule of a spec that records more than one track (`when`): what names one track has no value there."""
+    return rule(
+        f"!({when}) || {_NO_TRACK_TOKEN}", f"filepath: {in_words(TRACK_TOKENS)} name one track, and {why}"
+    )
 
 
 class FileOutput(Place):
@@ -46,14 +57,13 @@ class FileOutput(Place):
         default=None,
         max_length=512,
         description="Object key or path; absent or ending in /: {room_name}-{time} is appended. Tokens: "
-        + ", ".join(f"{{{token}}}" for token in TOKENS)
-        + ".",
+        + in_words(TOKENS)
+        + " (docs/names.md).",
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
                     _FILEPATH_RULE,
-                    "filepath has an unknown token or a lonely brace: the tokens are "
-                    + ", ".join(f"{{{token}}}" for token in TOKENS),
+                    "filepath has an unknown token or a lonely brace: the tokens are " + in_words(TOKENS),
                 )
             ]
         },
@@ -62,6 +72,12 @@ class FileOutput(Place):
         default=None,
         description="True: no manifest {egressId}.json beside this output's file. A next part then knows of earlier ones"
         " only what the status says.",
+    )
+
+    overwrite: bool | None = Field(
+        default=None,
+        description="True: an object that has the file's name already is replaced. Absent: it stays, and the file gets a"
+        " name of its own.",
     )
 
 

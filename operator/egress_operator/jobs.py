@@ -1,4 +1,4 @@
-"""Owns what a recorder is given: the names of its files, its configuration, its Secret's content and its Job. Pure."""
+"""Owns what a recorder is given: its configuration, its Secret's content and its Job. Pure."""
 
 from __future__ import annotations
 
@@ -24,30 +24,12 @@ from egress_recorder.contract import (
     DesiredState,
     FileOutputConfig,
     Limits,
-    NameValues,
     ParticipantSource,
     RecorderConfig,
     TrackCompositeSource,
-    resolve_filepath,
 )
 
 _FINALISING_SECONDS = 600
-
-
-def resolve_names(recording: Recording, facts: Document) -> None:
-    """Resolve the outputs' names once and keep them in `facts["resolved"]`; later parts find them there."""
-    spec = recording.spec
-    assert spec is not None
-    resolved = facts["resolved"]
-    if "filepaths" in resolved:
-        return
-    values = NameValues(
-        room_name=spec.room_name,
-        room_id=facts.get("roomId") or None,
-        requested_at=parse_time(resolved["requestedAt"]),
-        publisher_identity=spec.identity if isinstance(spec, ParticipantEgressSpec) else None,
-    )
-    resolved["filepaths"] = [resolve_filepath(output.filepath or "", values) for output in spec.file_outputs]
 
 
 def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int) -> RecorderConfig:
@@ -61,6 +43,7 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
             filepath=filepath,
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
+            overwrite=bool(output.overwrite),
         )
         for output, filepath, place in zip(spec.file_outputs, resolved["filepaths"], places, strict=True)
     )

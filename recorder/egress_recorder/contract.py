@@ -37,7 +37,14 @@ from egress_recorder.destinations import (
     S3Destination,
     VolumeDestination,
 )
-from egress_recorder.naming import TOKENS, NameValues, resolve_filepath
+from egress_recorder.naming import (
+    TOKENS,
+    TRACK_TOKENS,
+    NameValues,
+    in_words,
+    refuse_meaningless,
+    resolve_filepath,
+)
 from egress_recorder.spans import PartMedia
 from egress_recorder.vocabulary import (
     LONGEST_KEY_FRAME_INTERVAL,
@@ -93,6 +100,9 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "ContractError",
     "NameValues",
     "TOKENS",
+    "TRACK_TOKENS",
+    "in_words",
+    "refuse_meaningless",
     "resolve_filepath",
 ]
 
@@ -164,6 +174,11 @@ class FileOutputConfig(_Model):
     destination: Destination
     disable_manifest: bool = Field(
         default=False, description="LiveKit's: no manifest beside this output's file"
+    )
+    overwrite: bool = Field(
+        default=False,
+        description="an object that has the file's name already is replaced",
+        json_schema_extra={"since": 2},
     )
 
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from egress_recorder.errors import AuthorizationError, MediaError, RecorderError, UnreachableError
+from egress_recorder.errors import AuthorizationError, MediaError, RecorderError
 from egress_recorder.naming import unique_filename
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import (
     FileSlice,
     ObjectExistsError,
@@ -41,31 +41,6 @@ _OnFault = Callable[[RecorderError], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How long, in seconds, an upload is tried again."""
-
-    total: float = 3600.0
-    """While the storage does not answer."""
-    refused: float = 150.0
-    """While it refuses the credentials: a rotated Secret reaches the pod after up to 90 s."""
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
-
-    def allowance(self, error: RecorderError) -> float:
-        """Return for how long after the first fault this kind of error is tried again."""
-        if isinstance(error, UnreachableError):
-            return self.total
-        return min(self.refused, self.total) if isinstance(error, AuthorizationError) else 0.0
-
-    def pauses(self) -> Iterator[float]:
-        """Yield pauses that double, each with jitter of half its length."""
-        pause = self.first_pause
-        while True:
-            yield pause * random.uniform(0.5, 1.0)
-            pause = min(pause * 2, self.longest_pause)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
     """An object that is there."""
 
@@ -78,12 +53,19 @@ class Uploader:
     """Uploads files to one storage; blocking calls run in threads named after `name`."""
 
     def __init__(
-        self, storage: Storage | WholeStorage, *, name: str, egress_id: str, policy: RetryPolicy
+        self,
+        storage: Storage | WholeStorage,
+        *,
+        name: str,
+        egress_id: str,
+        policy: RetryPolicy,
+        overwrite: bool = False,
     ) -> None:
         self._storage = storage
         self._name = name
         self._egress_id = egress_id
         self._policy = policy
+        self._overwrite = overwrite
 
     async def upload(
         self,
@@ -93,7 +75,9 @@ class Uploader:
         on_sent: Callable[[int], None] = lambda _: None,
         on_fault: Callable[[RecorderError], None] = lambda _: None,
     ) -> Uploaded:
-        """Upload the file, under the next free name when `key` is taken. `on_sent` gets sizes of sent parts.
+        """Upload the file, under the next free name when `key` is taken and not to be overwritten.
+
+        `on_sent` gets sizes of sent parts.
 
         Raises RecorderError when the policy's time is over; the parts that were sent are removed as far as possible.
         """
@@ -115,10 +99,13 @@ class Uploader:
 
     async def _upload_as(self, key: str, path: Path, on_sent: _OnSent, on_fault: _OnFault) -> int:
         size = await self._retry(lambda: path.stat().st_size, on_fault)
-        await self._refuse_taken(key, on_fault)
+        if not self._overwrite:
+            await self._refuse_taken(key, on_fault)
         storage = self._storage
         if isinstance(storage, WholeStorage):
-            await self._retry(lambda: _send_whole(storage, key, path, size), on_fault)
+            await self._retry(
+                lambda: _send_whole(storage, key, path, size, overwrite=self._overwrite), on_fault
+            )
             on_sent(size)
             return size
         await self._send_in_parts(storage, key, path, size, on_sent, on_fault)
@@ -142,7 +129,10 @@ class Uploader:
 
             try:
                 parts = await self._send_parts(storage, upload, path, size, count, on_fault)
-                await self._retry(lambda: storage.complete(upload, parts), on_fault)  # noqa: B023 - awaited at once
+                await self._retry(
+                    lambda: storage.complete(upload, parts, overwrite=self._overwrite),  # noqa: B023 - awaited at once
+                    on_fault,
+                )
             except UploadLostError:
                 on_sent(-sent)
                 lost += 1
@@ -225,9 +215,9 @@ class Uploader:
             )
 
 
-def _send_whole(storage: WholeStorage, key: str, path: Path, size: int) -> None:
+def _send_whole(storage: WholeStorage, key: str, path: Path, size: int, *, overwrite: bool) -> None:
     with FileSlice(path, 0, size) as data:
-        storage.put_whole(key, data, content_type=CONTENT_TYPE)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
+        storage.put_whole(key, data, content_type=CONTENT_TYPE, overwrite=overwrite)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
 
 
 def _part_size(size: int, least: int) -> int:

@@ -110,6 +110,7 @@ ACCEPTED: list[Change] = [
     {"fileOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {"fileOutputs": [{**copy.deepcopy(PVC), "disableManifest": True}]},
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
+    output(filepath="{namespace}/{name}/{egress_id}-{part}-{retry}", overwrite=True),
     output(filepath="calls/"),
     s3(
         region="eu-central-1",
@@ -258,8 +259,12 @@ REFUSED: list[tuple[Change, str]] = [
     ({"ttlSecondsAfterFinished": "1h"}, "spec.ttlSecondsAfterFinished"),
     (output(fileType="OGG"), "fileOutputs[0].fileType"),
     (
-        output(filepath="{track_id}"),
+        output(filepath="{track_identity}"),
         "filepath has an unknown token or a lonely brace: the tokens are {room_name}",
+    ),
+    (
+        output(filepath="{track_id}"),
+        "filepath: {track_id}, {track_type}, {track_source} name one track, and a ParticipantEgress records all",
     ),
     (output(filepath="a{room_name"), "filepath has an unknown token or a lonely brace"),
     (output(filepath="x" * 513), "fileOutputs[0].filepath"),

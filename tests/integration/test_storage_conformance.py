@@ -14,6 +14,7 @@ import pytest
 
 from devstack.faultproxy import FaultProxy
 from egress_recorder.errors import AuthorizationError, ConfigurationError, RecorderError, UnreachableError
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import (
     REGISTRY,
     FileSlice,
@@ -23,7 +24,7 @@ from egress_recorder.storage import (
     UploadLostError,
     WholeStorage,
 )
-from egress_recorder.upload import RetryPolicy, Uploaded, Uploader
+from egress_recorder.upload import Uploaded, Uploader
 from support.storage_places import LOCAL, PART, PLACES, WHOLE, WRONG, Place
 
 pytestmark = pytest.mark.integration
@@ -221,6 +222,20 @@ def test_a_file_whose_name_is_taken_gets_another_name(place: Place, file: Path) 
     assert uploaded.key == key.replace("a.mp4", "a-EG_abc.mp4")
     assert place.open().read(key) == b"precious"
     assert place.open().read(uploaded.key) == file.read_bytes()
+
+
+def test_a_file_replaces_another_one_only_where_that_is_asked_for(place: Place, file: Path) -> None:
+    key = f"{secrets.token_hex(6)}/a.mp4"
+    place.open().put(key, b"old", content_type="video/mp4")
+    policy = RetryPolicy(total=20, refused=0, first_pause=0.02, longest_pause=0.3)
+    uploader = Uploader(
+        place.open(), name="fileOutputs[0]", egress_id="EG_abc", policy=policy, overwrite=True
+    )
+
+    uploaded = asyncio.run(uploader.upload(key, file))
+
+    assert uploaded.key == key
+    assert place.open().read(key) == file.read_bytes()
 
 
 @over_the_network

@@ -118,8 +118,8 @@ class AzureStorage:
                 parts.append(PartRecord(number=int(number), size=size, etag=name))
         return tuple(sorted(parts, key=lambda part: part.number))
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        """Put Block List unless a blob of that name exists."""
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        """Put Block List; without `overwrite` only when no blob of that name exists."""
         blocks = "".join(f"<Latest>{part.etag}</Latest>" for part in parts)
         body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{blocks}</BlockList>'.encode()
         headers = {
@@ -127,7 +127,7 @@ class AzureStorage:
             "Content-Type": "application/xml",
             _NONCE: _nonce(upload),
         }
-        self._once(upload.key, _nonce(upload), {"comp": "blocklist"}, body, headers)
+        self._once(upload.key, _nonce(upload), {"comp": "blocklist"}, body, headers, overwrite=overwrite)
 
     def abort(self, upload: Upload) -> None:
         """Use the upload no more; Azure discards its blocks after a week."""
@@ -138,17 +138,26 @@ class AzureStorage:
         return self._url(key)
 
     def _once(
-        self, key: str, nonce: str, query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
+        self,
+        key: str,
+        nonce: str,
+        query: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        overwrite: bool,
     ) -> None:
-        """Make the blob appear, never over a foreign one; our own from a lost answer is a success."""
+        """Make the blob appear, over a foreign one only when asked to; our own from a lost answer is a success."""
         owner = None
         with suppress(AuthorizationError):  # only writing is allowed: If-None-Match decides alone
             owner = self._nonce_of(key)
         if owner == nonce:
             return
-        if owner is not None:
+        if owner is not None and not overwrite:
             raise ObjectExistsError(f"{self._where}: {key} exists already")
-        answer = self._send("PUT", key, query, body, {**headers, "If-None-Match": "*"})
+        answer = self._send(
+            "PUT", key, query, body, {**headers, **({} if overwrite else {"If-None-Match": "*"})}
+        )
         lost = _code(answer) in _LOST
         if answer.status in {409, 412} or lost:
             with suppress(AuthorizationError):

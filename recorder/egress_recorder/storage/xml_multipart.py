@@ -119,16 +119,16 @@ class XmlMultipartStorage:
             if _text(page, "IsTruncated") != "true" or not marker:
                 return tuple(sorted(parts, key=lambda part: part.number))
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        """Complete the multipart upload unless an object of that name exists."""
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        """Complete the multipart upload; without `overwrite` only when no object of that name exists."""
         listed = "".join(
             f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>"
             for part in parts
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
         nonce = upload.id.partition(":")[0]
-        headers = {"Content-Type": "application/xml", **self.NOT_OVER_COMPLETE}
-        self._once(upload.key, nonce, "POST", {"uploadId": _id(upload)}, body, headers)
+        headers = {"Content-Type": "application/xml", **({} if overwrite else self.NOT_OVER_COMPLETE)}
+        self._once(upload.key, nonce, "POST", {"uploadId": _id(upload)}, body, headers, overwrite=overwrite)
 
     def abort(self, upload: Upload) -> None:
         """Abort the multipart upload."""
@@ -146,14 +146,16 @@ class XmlMultipartStorage:
         query: Mapping[str, str],
         body: bytes,
         headers: Mapping[str, str],
+        *,
+        overwrite: bool = False,
     ) -> None:
-        """Make the object appear, never over a foreign one; our own from a lost answer is a success."""
+        """Make the object appear, over a foreign one only when asked to; our own from a lost answer is a success."""
         owner = None
         with suppress(AuthorizationError):  # only writing is allowed
             owner = self._nonce_of(key)
         if owner == nonce:
             return
-        if owner is not None:
+        if owner is not None and not overwrite:
             raise ObjectExistsError(f"{self._where}: {key} exists already")
         answer = self._send(method, key, query, body, headers)
         try:

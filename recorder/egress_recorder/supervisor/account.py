@@ -32,6 +32,7 @@ class Account:
             self._board.update(in_room=True, room_id=event.room_id, message="waiting for media")
         elif isinstance(event, ipc.TracksChanged):
             self.names.learn(publisher_identity=event.publisher_identity)
+            self.names.learn_source(event.tracks)
             self._board.update(tracks=event.tracks)
         elif isinstance(event, ipc.Started):
             self.names.learn(publisher_identity=event.publisher_identity)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from egress_recorder.contract import ContractError, RecorderConfig
+from egress_recorder.contract import (
+    ContractError,
+    RecorderConfig,
+    Source,
+    Track,
+    TrackCompositeSource,
+)
 from egress_recorder.errors import ConfigurationError, RecorderError
 from egress_recorder.manifest import ManifestPlace
 from egress_recorder.naming import (
+    PART_TOKENS,
     NameValues,
     manifest_filename,
     part_filename,
+    refuse_meaningless,
     resolve_filepath,
-    unresolved_tokens,
+    tokens_of,
 )
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 from egress_recorder.threads import in_thread
-from egress_recorder.upload import RetryPolicy, Uploaded, Uploader
+from egress_recorder.upload import Uploaded, Uploader
 
 UNKNOWN = "unknown"
 """Stands for a token whose value never became known."""
@@ -48,7 +57,13 @@ async def open_outputs(
                 where=where, credentials_root=credentials_root, volumes_root=volumes_root
             )
             storage = open_storage(output.destination, context)
-            uploader = Uploader(storage, name=where, egress_id=config.egress_id, policy=policy)
+            uploader = Uploader(
+                storage,
+                name=where,
+                egress_id=config.egress_id,
+                policy=policy,
+                overwrite=output.overwrite,
+            )
             outputs.append(Output(index=index, filepath=output.filepath, storage=storage, uploader=uploader))
         return tuple(outputs)
 
@@ -70,31 +85,41 @@ def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[
     return tuple(places.values())
 
 
+def one_track(source: Source) -> tuple[str | None, str | None]:
+    """Return id and type of the track where exactly one is recorded."""
+    if isinstance(source, TrackCompositeSource) and not (source.audio_track_id and source.video_track_id):
+        kind = "audio" if source.audio_track_id else "video"
+        return source.audio_track_id or source.video_track_id, kind
+    return None, None
+
+
 class Names:
     """Resolves the outputs' names from what is known; a name that is complete once never changes again."""
 
     def __init__(self, config: RecorderConfig) -> None:
         identity = getattr(config.source, "identity", None)
+        track_id, track_type = one_track(config.source)
         self._values = NameValues(
             room_name=config.room_name,
             room_id=config.room_id or None,
             requested_at=config.requested_at,
             publisher_identity=identity or None,
+            egress_id=config.egress_id,
+            track_id=track_id,
+            track_type=track_type,
         )
-        self._paths = [self._resolve(output.filepath, index) for index, output in enumerate(config.outputs)]
+        self._paths = [self._checked(output.filepath, index) for index, output in enumerate(config.outputs)]
 
     @property
     def publisher_identity(self) -> str:
         """The recorded participant, "" while it is not known."""
         return self._values.publisher_identity or ""
 
-    def learn(self, *, room_id: str = "", publisher_identity: str = "") -> None:
-        """Take up values; the first one of each stays."""
-        update = {}
-        if room_id and not self._values.room_id:
-            update["room_id"] = room_id
-        if publisher_identity and not self._values.publisher_identity:
-            update["publisher_identity"] = publisher_identity
+    def learn(self, **values: str) -> None:
+        """Take up values of tokens; the first one of each stays, "" says nothing."""
+        update = {
+            token: value for token, value in values.items() if value and not getattr(self._values, token)
+        }
         if update:
             self._values = self._values.model_copy(update=update)
             self._paths = [self._resolve(path, index) for index, path in enumerate(self._paths)]
@@ -105,12 +130,23 @@ class Names:
 
     def final(self, number: int) -> tuple[str, ...]:
         """Return the part's name in each output, complete."""
-        missing = {token for path in self._paths for token in unresolved_tokens(path)}
-        self.learn(
-            room_id=UNKNOWN if "room_id" in missing else "",
-            publisher_identity=UNKNOWN if "publisher_identity" in missing else "",
-        )
+        missing = {token for path in self._paths for token in tokens_of(path)} - set(PART_TOKENS)
+        self.learn(**dict.fromkeys(missing, UNKNOWN))
         return self.of_part(number)
+
+    def learn_source(self, tracks: Iterable[Track]) -> None:
+        """Take up where the one track that is recorded comes from, in LiveKit's spelling: screen_share."""
+        for track in tracks:
+            if track.sid == self._values.track_id:
+                self.learn(track_source=track.source.lower())
+
+    def _checked(self, path: str, index: int) -> str:
+        try:
+            # A resource's own tokens have been filled in by the operator.
+            refuse_meaningless(path, one_track=self._values.track_id is not None, resource=False)
+        except ContractError as error:
+            raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
+        return self._resolve(path, index)
 
     def _resolve(self, path: str, index: int) -> str:
         try:

@@ -29,7 +29,7 @@ from egress_recorder.contract import (
     VolumeDestination,
 )
 from egress_recorder.forked import in_forked_process
-from egress_recorder.naming import EXTENSION, NameValues, resolve_filepath
+from egress_recorder.naming import EXTENSION, NameValues, refuse_meaningless, resolve_filepath
 from egress_recorder.redact import remember
 
 _TOKEN_LIFE = timedelta(hours=24)
@@ -199,7 +199,9 @@ def _checked_name(name: str, options: Namespace, now: datetime) -> str:
             f"--output {name!r} asks for a {suffix} file: only {EXTENSION} files can be recorded"
         )
     values = NameValues(room_name=options.room, requested_at=now, publisher_identity=options.identity or None)
+    one_track = bool(options.audio_track_id) != bool(options.video_track_id)
     try:
+        refuse_meaningless(name, one_track=one_track, resource=False)
         return resolve_filepath(name, values)
     except ContractError as error:
         raise UsageError(f"--output: {error}") from None

@@ -16,12 +16,12 @@ from egress_recorder.control import ControlServer, wait_acknowledged
 from egress_recorder.errors import ConfigurationError, RecorderError
 from egress_recorder.health import Health
 from egress_recorder.redact import configure_logging, redact
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.core import Supervisor
 from egress_recorder.supervisor.process import CaptureChild, SignalLatch, Spawn, reap_orphans
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.termination import UNKNOWN_EGRESS, failure_result, write_termination_message
-from egress_recorder.upload import RetryPolicy
 
 logger = logging.getLogger(__name__)
 

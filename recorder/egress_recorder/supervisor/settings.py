@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.supervisor.attempt import AttemptLimits
 from egress_recorder.supervisor.process import FINALIZE_COMMAND, Spawn, spawn_capture
-from egress_recorder.upload import RetryPolicy
 
 
 def utc_now() -> datetime:

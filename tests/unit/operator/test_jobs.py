@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from egress_operator import facts, jobs, names
+from egress_operator import facts, filenames, jobs, names
 from egress_operator.settings import Settings
 from egress_recorder.contract import DesiredState, Encoding, Progress, RecorderConfig
 from support.operator_builders import ABSENT, UID, observed, recording, status
@@ -23,7 +23,7 @@ def resolved(**spec: Any) -> tuple[Any, dict[str, Any]]:
     document = facts.gather(observed(of=one, room=ABSENT))
     document["roomId"] = "RM_1"
     document["resolved"]["url"] = "ws://livekit"
-    jobs.resolve_names(one, document)
+    filenames.resolve_names(one, document)
     return one, document
 
 
@@ -47,7 +47,7 @@ def test_names_are_resolved_once_and_later_parts_find_them() -> None:
     )
     assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
     document["roomId"] = "RM_2"
-    jobs.resolve_names(one, document)
+    filenames.resolve_names(one, document)
 
     assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
 

@@ -16,6 +16,7 @@ import pytest
 
 from egress_recorder.contract import Destination, RecorderConfig, RecorderResult, VolumeDestination
 from egress_recorder.errors import AuthorizationError, RecorderError, UnreachableError
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import PartRecord, StorageContext, Upload
 from egress_recorder.storage.volume import VolumeStorage
 from egress_recorder.supervisor import outputs as outputs_module
@@ -24,7 +25,6 @@ from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.core import Supervisor
 from egress_recorder.supervisor.process import spawn_capture
 from egress_recorder.supervisor.settings import Settings
-from egress_recorder.upload import RetryPolicy
 
 pytestmark = pytest.mark.integration
 
@@ -51,8 +51,8 @@ class FlakyVolume(VolumeStorage):
             raise self.part_faults.pop(0)
         return super().put_part(upload, number, data)
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        super().complete(upload, parts)
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        super().complete(upload, parts, overwrite=overwrite)
 
 
 class Bench:
