@@ -38,14 +38,19 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
     assert spec is not None
     resolved = facts["resolved"]
     places = storage.destinations(spec, facts)
+    # An operator that knew MP4 only resolved the names of a recording that goes on.
+    types = resolved.get("fileTypes") or ["MP4"] * len(resolved["filepaths"])
     outputs = tuple(
         FileOutputConfig(
             filepath=filepath,
+            file_type=file_type,
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
             overwrite=bool(output.overwrite),
         )
-        for output, filepath, place in zip(spec.file_outputs, resolved["filepaths"], places, strict=True)
+        for output, filepath, file_type, place in zip(
+            spec.file_outputs, resolved["filepaths"], types, places, strict=True
+        )
     )
     return RecorderConfig(
         egress_id=facts["egressId"],

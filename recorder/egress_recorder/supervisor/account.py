@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from egress_recorder import ipc
@@ -12,6 +12,10 @@ from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
 from egress_recorder.supervisor.verdict import Verdict
+
+
+def _first(problems: Mapping[str, str]) -> str:
+    return next(iter(problems.values()))
 
 
 class Account:
@@ -41,8 +45,12 @@ class Account:
                 self._board.update(phase=Phase.ACTIVE, recording=True, message="recording")
         elif isinstance(event, ipc.ProgressReport):
             if self.ledger.is_own(part):
-                self.ledger.progressed(part, event.progress)
+                self.ledger.progressed(part, event.progress, event.sizes)
             self._board.update(recording=event.recording and not ending, degraded=event.degraded)
+            if event.problems and not ending:
+                self._board.update(
+                    message=redact(f"an output failed, the others go on: {_first(event.problems)}")
+                )
         elif isinstance(event, ipc.SpansChanged):
             self.ledger.content.holds(part, event.spans, event.gaps)
             return

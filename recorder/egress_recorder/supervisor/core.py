@@ -115,6 +115,7 @@ class Supervisor:
                 failures = await self._delivery.finished()
                 if self._storage_error is not None:
                     verdict = verdicts.of_error(self._storage_error)
+                verdict = verdicts.with_cut_files(verdict, self._delivery.cut)
                 verdict = verdicts.with_upload_failures(verdict, failures)
                 self._account.settle(verdict)
                 if writer is not None and not await writer.close(attempts=1 if failures else 4):

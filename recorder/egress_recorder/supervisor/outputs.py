@@ -15,6 +15,7 @@ from egress_recorder.contract import (
     TrackCompositeSource,
 )
 from egress_recorder.errors import ConfigurationError, RecorderError
+from egress_recorder.filetypes import FILE_KINDS, problem
 from egress_recorder.manifest import ManifestPlace
 from egress_recorder.naming import (
     PART_TOKENS,
@@ -108,6 +109,8 @@ class Names:
             track_id=track_id,
             track_type=track_type,
         )
+        self._extensions = [FILE_KINDS[output.file_type].extension for output in config.outputs]
+        _refuse_unfit(config)
         self._paths = [self._checked(output.filepath, index) for index, output in enumerate(config.outputs)]
 
     @property
@@ -150,9 +153,23 @@ class Names:
 
     def _resolve(self, path: str, index: int) -> str:
         try:
-            return resolve_filepath(path, self._values)
+            return resolve_filepath(path, self._values, self._extensions[index])
         except ContractError as error:
             raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
+
+
+def _refuse_unfit(config: RecorderConfig) -> None:
+    """Refuse files that cannot hold what is asked for; the schema of the resources does it before."""
+    source = config.source
+    tracks = source if isinstance(source, TrackCompositeSource) else None
+    unfit = problem(
+        [output.file_type for output in config.outputs],
+        pictures=tracks is None or bool(tracks.video_track_id),
+        sound=tracks is None or bool(tracks.audio_track_id),
+        named=tracks is not None,
+    )
+    if unfit:
+        raise ConfigurationError(f"fileOutputs: {unfit}")
 
 
 async def upload_everywhere(
@@ -164,7 +181,7 @@ async def upload_everywhere(
     on_sent: Callable[[int], None],
     on_fault: Callable[[RecorderError], None],
 ) -> list[RecorderError]:
-    """Upload one file to all outputs at the same time; return the failures, one per output that has no file."""
+    """Upload one file to these outputs at the same time; return the failures, one per output that has no file."""
 
     async def one(output: Output) -> RecorderError | None:
         try:

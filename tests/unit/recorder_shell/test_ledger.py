@@ -64,7 +64,7 @@ def test_numbers_go_on_after_those_of_configuration_and_manifest() -> None:
 def test_the_gap_between_two_parts_is_from_the_end_of_media_to_the_next_start() -> None:
     ledger = Ledger(config())
     ledger.started(1, at(0), ("a.mp4",))
-    ledger.ended(1, duration=10.0, size=5, reason=EndReason.KILLED, at=None)
+    ledger.ended(1, duration=10.0, sizes=(5,), reason=EndReason.KILLED, at=None)
     ledger.started(2, at(12.5), ("a-p2.mp4",))
     assert ledger.gaps() == (Gap(started_at=at(10), duration=2.5, reason="Process killed"),)
 
@@ -79,7 +79,7 @@ def test_no_gap_is_claimed_while_the_end_of_a_crashed_part_is_unknown() -> None:
 def test_parts_that_follow_at_once_have_no_gap() -> None:
     ledger = Ledger(config())
     ledger.started(1, at(0), ("a.mp4",))
-    ledger.ended(1, duration=10.0, size=5, reason=EndReason.KILLED, at=at(10))
+    ledger.ended(1, duration=10.0, sizes=(5,), reason=EndReason.KILLED, at=at(10))
     ledger.started(2, at(10.01), ("a-p2.mp4",))
     assert ledger.gaps() == ()
 
@@ -192,7 +192,7 @@ def test_media_and_gaps_together_are_the_whole_time(steps: list[tuple[float, flo
     clock = 0.0
     for number, (duration, pause) in enumerate(steps, start=1):
         ledger.started(number, at(clock), ("a.mp4",))
-        ledger.ended(number, duration=duration, size=1, reason=EndReason.KILLED, at=None)
+        ledger.ended(number, duration=duration, sizes=(1,), reason=EndReason.KILLED, at=None)
         clock += duration + pause
     covered = ledger.progress().duration + sum(gap.duration for gap in ledger.gaps())
     # Pauses below the shortest gap are not noted.

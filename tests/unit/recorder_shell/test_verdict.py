@@ -20,7 +20,7 @@ def ended(**changes: Any) -> Ended:
         "phase": Phase.COMPLETE,
         "reason": EndReason.SOURCE_CLOSED,
         "exit_code": ExitCode.FINISHED,
-        "filename": "m",
+        "files": ("m",),
     }
     return Ended(**{**values, **changes})
 
@@ -39,14 +39,14 @@ def test_a_natural_end_is_taken_as_it_is() -> None:
 
 
 def test_an_abort_and_a_limit_have_livekits_words_and_codes() -> None:
-    aborted = of(ended(phase=Phase.ABORTED, reason=EndReason.STOP_REQUESTED, filename=""))
+    aborted = of(ended(phase=Phase.ABORTED, reason=EndReason.STOP_REQUESTED, files=()))
     assert (aborted.error, aborted.error_code) == ("Stop called before pipeline could start", 412)
     limited = of(ended(phase=Phase.LIMIT_REACHED, reason=EndReason.LIMIT_REACHED))
     assert (limited.error, limited.error_code, limited.exit_code) == ("Session limit reached", 413, 0)
 
 
 def test_a_later_part_without_media_does_not_abort_the_recording() -> None:
-    verdict = of(ended(phase=Phase.ABORTED, filename=""), earlier_media=True)
+    verdict = of(ended(phase=Phase.ABORTED, files=()), earlier_media=True)
     assert (verdict.phase, verdict.error) == (Phase.COMPLETE, "")
 
 
@@ -54,7 +54,7 @@ def test_a_stop_during_an_interruption_makes_the_end_final() -> None:
     event = ended(phase=Phase.INTERRUPTED, reason=EndReason.INTERRUPTED, exit_code=ExitCode.INTERRUPTED)
     assert of(event).exit_code == 75
     assert of(event, stop_requested=True).phase is Phase.COMPLETE
-    without_media = replace(event, filename="")
+    without_media = replace(event, files=())
     assert of(without_media, stop_requested=True).phase is Phase.ABORTED
 
 
