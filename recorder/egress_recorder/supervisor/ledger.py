@@ -247,6 +247,7 @@ class Ledger:
                     duration=part.duration,
                     over=part.ended_at is not None,
                     progress=part.progress,
+                    several=len(self.file_types) > 1,
                 )
                 for part in self._own.values()
             ]

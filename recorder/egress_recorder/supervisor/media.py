@@ -49,9 +49,19 @@ class MediaLedger:
         self._own.setdefault(number, _Content()).hashes.update(dict.fromkeys(outputs, sha256))
 
     def entry(
-        self, number: int, *, started_at: datetime, duration: float, over: bool, progress: Progress
+        self,
+        number: int,
+        *,
+        started_at: datetime,
+        duration: float,
+        over: bool,
+        progress: Progress,
+        several: bool = False,
     ) -> PartMedia:
-        """Return the account of one of our parts. `over`: its file is closed, nothing in it goes on."""
+        """Return the account of one of our parts. `over`: its files are closed, nothing in them goes on.
+
+        `several`: its outputs have different files.
+        """
         content = self._own.get(number, _Content())
         delay = progress.corrections.receive_delay
         zero_at = started_at + timedelta(seconds=progress.corrections.axis_moved - delay)
@@ -62,7 +72,7 @@ class MediaLedger:
             receive_delay=delay,
             duration=duration,
             sha256=content.hashes.get(0, ""),
-            hashes=_listed(content.hashes),
+            hashes=_listed(content.hashes) if several else (),
             tracks=tuple(
                 _dated(span, zero_at, end)
                 for _, span in sorted(content.spans.items())
@@ -87,10 +97,8 @@ class MediaLedger:
 
 
 def _listed(hashes: Mapping[int, str]) -> tuple[str, ...]:
-    """Return the hashes by output, () where all outputs share one file."""
-    if len(set(hashes.values())) < 2:
-        return ()
-    return tuple(hashes.get(output, "") for output in range(max(hashes) + 1))
+    """Return the hashes by output, "" where one is not known yet."""
+    return tuple(hashes.get(output, "") for output in range(max(hashes, default=-1) + 1))
 
 
 def _dated(span: TrackSpan, zero_at: datetime, file_end: float | None) -> TrackSpan:

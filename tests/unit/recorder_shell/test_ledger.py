@@ -212,3 +212,14 @@ def test_what_was_degraded_is_added_up_over_all_parts() -> None:
     ledger.started(2, at(10), ("a-p2.mp4",))
     ledger.progressed(2, Progress(duration=4.0, degraded=2.0))
     assert ledger.progress().degraded == 3.5
+
+
+def test_each_file_of_a_part_counts_once_whatever_the_number_of_outputs() -> None:
+    files = ("a.mp4", "a.ogg", "copy.mp4")
+    earlier = tuple(
+        Part(part=1, output=output, filename=name, duration=4.0 - (output == 0), size=size, location="l")
+        for output, (name, size) in enumerate(zip(files, (100, 7, 100), strict=True))
+    )
+    ledger = Ledger(config(part=2, prior=prior(*earlier)))
+    # The first file was cut: the part is as long as its longest one.
+    assert ledger.recorded() == (4.0, 107)

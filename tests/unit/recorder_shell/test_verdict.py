@@ -71,3 +71,14 @@ def test_a_final_failure_outweighs_one_that_may_pass() -> None:
 def test_an_error_of_the_supervisor_keeps_its_codes() -> None:
     verdict = verdicts.of_error(ConfigurationError("wrong"))
     assert (verdict.exit_code, verdict.error_code, verdict.details) == (78, 400, "End reason: Failure")
+
+
+def test_a_file_that_was_cut_fails_a_recording_that_is_over_and_no_other() -> None:
+    whole = of(ended())
+    assert verdicts.with_cut_files(whole, []) is whole
+    cut = verdicts.with_cut_files(whole, ["writing media.ogg failed: full"])
+    assert (cut.phase, cut.exit_code, cut.error_code) == (Phase.FAILED, ExitCode.DATA, 500)
+    assert cut.error.startswith("writing media.ogg failed: full; what was written before is kept")
+    # A next part follows, with all outputs.
+    going_on = verdicts.interrupted()
+    assert verdicts.with_cut_files(going_on, ["writing media.ogg failed: full"]) is going_on
