@@ -1,7 +1,9 @@
 """Owns what happens to a part's file after its capture process is gone: finalise if need be, upload, remove.
 
 Each part has its own task, so that the next part records while the last one uploads. Nothing is uploaded before
-the destinations have been probed; a file that could not be uploaded everywhere stays in the scratch directory.
+the destinations have been probed. A file that could not be uploaded everywhere stays in the scratch directory. One that
+no storage has taken is the last copy: where the directory goes with the process (`hold`), the process stays and goes on
+trying, until somebody releases it.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from egress_recorder.contract import EndReason
+from egress_recorder.contract import EndReason, Trouble
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.ipc import Ended
 from egress_recorder.supervisor.account import Account
-from egress_recorder.supervisor.outputs import Output, upload_everywhere
+from egress_recorder.supervisor.copies import upload_everywhere
+from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.salvage import salvage
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
@@ -30,12 +33,23 @@ class Delivery:
     """Delivers parts; `finished` returns the failures of all of them."""
 
     def __init__(
-        self, account: Account, *, finalize_command: Sequence[str], on_change: Callable[[], None]
+        self,
+        account: Account,
+        *,
+        finalize_command: Sequence[str],
+        hold_pause: float | None,
+        on_change: Callable[[], None],
+        on_backup: Callable[[Output], None],
     ) -> None:
+        """`hold_pause`: seconds between two tries with a last copy; None: it stays where it is, nobody waits."""
         self._account = account
         self._ledger = account.ledger
         self._finalize_command = finalize_command
         self._on_change = on_change
+        self._on_backup = on_backup
+        self._hold_pause = hold_pause
+        self._held: set[int] = set()
+        self._released = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[list[RecorderError]]] = []
         self._outputs: Sequence[Output] = ()
@@ -53,6 +67,10 @@ class Delivery:
     def give_up(self) -> None:
         """A destination cannot be written: nothing will be uploaded."""
         self._probed.set()
+
+    def release(self) -> None:
+        """The process has to go: a last copy is tried once more and given up."""
+        self._released.set()
 
     def complete_part(self, number: int, path: Path, ended: Ended) -> None:
         """Deliver a file that the capture process has closed."""
@@ -103,14 +121,7 @@ class Delivery:
         self._changed()
         began = asyncio.get_running_loop().time()
         hashing = asyncio.create_task(self._hash(number, path), name=f"hash-part-{number}")
-        failures = await upload_everywhere(
-            self._outputs,
-            names,
-            path,
-            on_done=lambda output, uploaded: self._done(number, output, uploaded),
-            on_sent=self._sent,
-            on_fault=lambda _: None,
-        )
+        failures = await self._upload(number, names, path)
         await hashing
         if failures:
             logger.error(
@@ -123,6 +134,51 @@ class Delivery:
         await in_thread("remove", lambda: path.unlink(missing_ok=True))
         return []
 
+    async def _upload(self, number: int, names: Sequence[str], path: Path) -> list[RecorderError]:
+        """Upload to all outputs; where not one of them takes the file, hold it until one does or nobody may wait."""
+
+        async def everywhere(*, patient: bool) -> list[RecorderError]:
+            return await upload_everywhere(
+                self._outputs,
+                names,
+                path,
+                on_done=lambda output, uploaded, why: self._done(number, output, uploaded, why),
+                on_sent=self._sent,
+                patient=patient,
+            )
+
+        failures = await everywhere(patient=True)
+        while failures and self._is_last_copy(number, failures) and not self._released.is_set():
+            self._hold(number, failures)
+            try:
+                async with asyncio.timeout(self._hold_pause):
+                    await self._released.wait()
+            except TimeoutError:
+                pass
+            failures = await everywhere(patient=False)
+        self._held.discard(number)
+        if not self._held:
+            self._account.clear(Trouble.FILE_HELD)
+        return failures
+
+    def _is_last_copy(self, number: int, failures: Sequence[RecorderError]) -> bool:
+        lost = any(isinstance(error, MediaError) for error in failures)
+        return self._hold_pause is not None and not lost and not self._ledger.is_stored(number)
+
+    def _hold(self, number: int, failures: Sequence[RecorderError]) -> None:
+        if number not in self._held:
+            logger.error(
+                "no storage takes a part, its file is held and tried again",
+                extra={"part": number, "errors": [str(error) for error in failures]},
+            )
+        self._held.add(number)
+        why = "; ".join(str(error) for error in failures)
+        self._account.report(
+            Trouble.FILE_HELD,
+            f"no storage takes the file of part {min(self._held)}; the recorder keeps it in its pod and goes on trying:"
+            f" correct what it says, or delete the resource to give the file up: {why}",
+        )
+
     async def _hash(self, number: int, path: Path) -> None:
         """Note the file's SHA-256, computed while it is uploaded."""
         try:
@@ -133,8 +189,11 @@ class Delivery:
         self._ledger.content.hashed(number, sha256)
         self._on_change()
 
-    def _done(self, number: int, output: int, uploaded: Uploaded) -> None:
-        self._ledger.named(number, output, filename=uploaded.key, location=uploaded.location)
+    def _done(self, number: int, output: Output, uploaded: Uploaded, why: RecorderError | None) -> None:
+        self._ledger.named(number, output.index, filename=uploaded.key, location=uploaded.location)
+        if why is not None:
+            self._account.backed_up(output.name, why)
+            self._on_backup(output)
         self._changed()
 
     def _sent(self, size: int) -> None:

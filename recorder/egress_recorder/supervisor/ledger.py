@@ -150,6 +150,14 @@ class Ledger:
         """True when this recorder wrote media into the part."""
         return number in self._own
 
+    def is_stored(self, number: int) -> bool:
+        """True when at least one output has the part's file."""
+        return any(location for _, location in self._own[number].files)
+
+    def unstored(self) -> tuple[int, ...]:
+        """Numbers of this recorder's parts that no output has."""
+        return tuple(sorted(number for number in self._own if not self.is_stored(number)))
+
     def own(self, number: int) -> OwnPart:
         """Return one of this recorder's parts."""
         return self._own[number]
