@@ -33,6 +33,7 @@ from egress_operator.units import parse_duration, parse_quantity
 from egress_recorder.contract import PRESETS
 
 DEFAULT_TRACK_TIMEOUT = 30.0
+DEFAULT_UPLOAD_TIMEOUT = 3600.0
 
 
 class EgressSpec(ApiModel):
@@ -62,6 +63,13 @@ class EgressSpec(ApiModel):
         description="How long the recording stays open after the participant left; absent: 0s.",
         json_schema_extra=duration_rule("rejoinTimeout", zero=True),
     )
+    upload_timeout: str | None = Field(
+        default=None,
+        max_length=32,
+        description="How long a storage that takes nothing is tried again before the file goes to the backup storage;"
+        " absent: 1h.",
+        json_schema_extra=duration_rule("uploadTimeout", zero=False),
+    )
     limits: Limits | None = None
     ttl_seconds_after_finished: int | None = Field(
         default=None,
@@ -76,6 +84,11 @@ class EgressSpec(ApiModel):
     def rejoin_seconds(self) -> float:
         """Seconds; default 0."""
         return parse_duration(self.rejoin_timeout) if self.rejoin_timeout else 0.0
+
+    @property
+    def upload_seconds(self) -> float:
+        """Seconds; default one hour."""
+        return parse_duration(self.upload_timeout) if self.upload_timeout else DEFAULT_UPLOAD_TIMEOUT
 
     @property
     def max_parts(self) -> int:
@@ -108,6 +121,7 @@ class EgressSpec(ApiModel):
     def _units_parse(self) -> Self:
         _ = (
             self.rejoin_seconds,
+            self.upload_seconds,
             self.max_duration_seconds,
             self.max_size_bytes,
             self.join_seconds,

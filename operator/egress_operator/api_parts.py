@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.api_storage import Place, SecretRef, at_most_one
+from egress_operator.api_storage import BackupStorage, Place, SecretRef, at_most_one
 from egress_operator.schema import ApiModel, rule
 from egress_recorder.contract import (
     DEFAULT_FILETYPE,
@@ -93,6 +93,11 @@ class FileOutput(Place):
         default=None,
         description="True: an object that has the file's name already is replaced. Absent: it stays, and the file gets a"
         " name of its own.",
+    )
+    backup_storage: BackupStorage | None = Field(
+        default=None,
+        description="As storage: where the file goes when its storage refuses it or does not answer within uploadTimeout."
+        " Absent: the operator's backup storage, if it has one.",
     )
 
 

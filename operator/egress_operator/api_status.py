@@ -91,8 +91,8 @@ class EncodingInfo(ApiModel):
     key_frame_interval: float | None = Field(default=None, description="Seconds.")
 
 
-class StorageInfo(ApiModel):
-    """Where the file of one output goes, and who said so."""
+class PlaceInfo(ApiModel):
+    """One destination, and who said so."""
 
     origin: Literal["output", "spec.storage", "operator"]
     s3: _Destination = None
@@ -101,6 +101,12 @@ class StorageInfo(ApiModel):
     ali_oss: Annotated[_Destination, Field(alias="aliOSS")] = None
     http: _Destination = None
     pvc: _Destination = None
+
+
+class StorageInfo(PlaceInfo):
+    """Where the file of one output goes."""
+
+    backup: PlaceInfo | None = Field(default=None, description="Where it goes when that has failed.")
 
 
 class ResolvedInfo(ApiModel):
@@ -149,6 +155,9 @@ class EgressStatus(ApiModel):
     details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
     file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
     manifest_location: _Name | None = None
+    backup_storage_used: bool | None = Field(
+        default=None, description="True: a file went to a backup storage, as its location says."
+    )
     retry_count: int | None = Field(default=None, description="Recorders started after the first one.")
     job_name: _Name | None = None
     pod_name: _Name | None = None

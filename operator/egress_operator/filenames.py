@@ -67,7 +67,7 @@ def refuse_same_names(facts: Mapping[str, Any]) -> None:
     resolved = facts["resolved"]
     seen: dict[str, int] = {}
     for index, (path, place) in enumerate(zip(resolved["filepaths"], resolved["storage"], strict=True)):
-        where = {name: value for name, value in place.items() if name != "origin"}
+        where = {name: value for name, value in place.items() if name not in {"origin", "backup"}}
         first = seen.setdefault(json.dumps([path, where], sort_keys=True), index)
         if first != index:
             raise ValueError(

@@ -30,14 +30,18 @@ from egress_recorder.contract import (
 )
 
 _FINALISING_SECONDS = 600
+_HOLDING_SECONDS = 7 * 24 * 3600
 
 
-def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int) -> RecorderConfig:
-    """Return the configuration of one part's recorder."""
+def recorder_config(
+    recording: Recording, facts: Mapping[str, Any], *, part: int, grace: float | None = None
+) -> RecorderConfig:
+    """Return the configuration of one part's recorder. `grace`: of its pod, seconds."""
     spec = recording.spec
     assert spec is not None
     resolved = facts["resolved"]
-    places = storage.destinations(spec, facts)
+    places = storage.every_place(spec, facts)
+    spares = storage.backups(facts) or (None,) * len(spec.file_outputs)
     # An operator that knew MP4 only resolved the names of a recording that goes on.
     types = resolved.get("fileTypes") or ["MP4"] * len(resolved["filepaths"])
     outputs = tuple(
@@ -47,9 +51,15 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
             overwrite=bool(output.overwrite),
+            backup=None if spare is None else destination(places, spare),
         )
-        for output, filepath, file_type, place in zip(
-            spec.file_outputs, resolved["filepaths"], types, places, strict=True
+        for output, filepath, file_type, place, spare in zip(
+            spec.file_outputs,
+            resolved["filepaths"],
+            types,
+            storage.destinations(spec, facts),
+            spares,
+            strict=True,
         )
     )
     return RecorderConfig(
@@ -66,6 +76,8 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
         track_timeout=spec.track_seconds,
         rejoin_timeout=spec.rejoin_seconds,
         limits=Limits(max_duration=spec.max_duration_seconds, max_size=spec.max_size_bytes),
+        upload_timeout=spec.upload_seconds if spec.upload_timeout else None,
+        termination_grace=grace,
         requested_at=parse_time(resolved["requestedAt"]),
         prior=prior(facts),
     ).stamped()
@@ -160,6 +172,7 @@ def job_manifest(
     labels = {names.LABEL_PART: str(part)}
     template = podtemplate.merged(settings.recorder_template, spec.template)
     places = storage.destinations(spec, facts)
+    spares = tuple(spare for spare in storage.backups(facts) if spare is not None)
     job_spec: Document = {
         "backoffLimit": 0,
         "completions": 1,
@@ -172,7 +185,12 @@ def job_manifest(
                 | {names.ANNOTATION_NAME: recording.key.name},
             },
             "spec": podspec.pod_spec(
-                spec, settings, template=template, secret=secret_name(recording), places=places
+                spec,
+                settings,
+                template=template,
+                secret=secret_name(recording),
+                places=places,
+                spares=spares,
             ),
         },
     }
@@ -207,4 +225,6 @@ def _deadline(spec: Spec) -> int | None:
     if spec.join_seconds is None or spec.max_duration_seconds is None:
         return None
     waits = spec.join_seconds + spec.rejoin_seconds
-    return int(waits + spec.max_duration_seconds) + _FINALISING_SECONDS
+    # The storage's time and then the backup's; what nobody takes is held, for somebody to correct the destination.
+    uploads = 2 * spec.upload_seconds + _HOLDING_SECONDS
+    return int(waits + spec.max_duration_seconds + uploads) + _FINALISING_SECONDS

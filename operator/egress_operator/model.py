@@ -121,6 +121,8 @@ class Observed:
     room: RoomAnswer = RoomAnswer()
     storage: Storage | Reason | None = None
     """The operator's default storage, or why this recording cannot have it."""
+    backup: Storage | None = None
+    """The operator's backup storage, where this recording may use it."""
     connection: Reason | None = None
     """Why there is no usable LiveKit connection; None: there is one."""
     url: str = ""
@@ -244,6 +246,8 @@ class Plan:
     status: Document | None = None
     after: tuple[Action, ...] = ()
     event: PhaseEvent | None = None
+    notices: tuple[PhaseEvent, ...] = ()
+    """More Events, posted after `event`: what has begun to go wrong."""
     requeue: float | None = None
     poll: Poll | None = None
     look_closer: bool = False

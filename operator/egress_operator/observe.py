@@ -106,7 +106,10 @@ class Observer:
         default = storage.usable_default(
             self._settings.default_storage, self._settings.storage_allowed_namespaces, recording.key.namespace
         )
-        return replace(observed, room=room, storage=default, url=connection.url)
+        backup = storage.usable_backup(
+            self._settings.backup_storage, self._settings.backup_allowed_namespaces, recording.key.namespace
+        )
+        return replace(observed, room=room, storage=default, backup=backup, url=connection.url)
 
     def _pod_hash(self, recording: Recording, judged: Verdict) -> str:
         """Return of what the part's pod would be made now, "" when that cannot be told."""

@@ -44,14 +44,20 @@ _FIXED: Final = ("nodeSelector", "affinity", "tolerations", "topologySpreadConst
 
 
 def pod_spec(
-    spec: Spec, settings: Settings, *, template: Document, secret: str, places: Sequence[Place]
+    spec: Spec,
+    settings: Settings,
+    *,
+    template: Document,
+    secret: str,
+    places: Sequence[Place],
+    spares: Sequence[Place] = (),
 ) -> Document:
     """Return the pod's spec for one part.
 
     `template`: what is asked of the pod, the operator's defaults and the resource's own in one (`podtemplate.merged`);
-    `places`: the destination of each output.
+    `places`: the destination of each output; `spares`: the backup storages.
     """
-    volumes, mounts = _volumes(places, secret)
+    volumes, mounts = _volumes(places, spares, secret)
     pod: Document = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -114,7 +120,9 @@ def _probe(path: str, *, period: int, failures: int) -> Document:
     }
 
 
-def _volumes(places: Sequence[Place], secret: str) -> tuple[list[Document], list[Document]]:
+def _volumes(
+    places: Sequence[Place], spares: Sequence[Place], secret: str
+) -> tuple[list[Document], list[Document]]:
     # Mode 0440 and fsGroup: root owns the files, the recorder's group reads them.
     volumes: list[Document] = [
         {"name": "recording", "secret": {"secretName": secret, "defaultMode": 0o440}},
@@ -126,12 +134,18 @@ def _volumes(places: Sequence[Place], secret: str) -> tuple[list[Document], list
         {"name": "scratch", "mountPath": SCRATCH},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a mounted emptyDir
     ]
-    for index, name in enumerate(credential_secrets(places)):
-        volumes.append({"name": f"credentials-{index}", "secret": {"secretName": name, "defaultMode": 0o440}})
+    every, needed = (*places, *spares), frozenset(credential_secrets(places))
+    for index, name in enumerate(credential_secrets(every)):
+        mounted: Document = {"secretName": name, "defaultMode": 0o440}
+        if name not in needed:
+            mounted["optional"] = (
+                True  # a backup without its Secret is a warning, never a recording that waits
+            )
+        volumes.append({"name": f"credentials-{index}", "secret": mounted})
         mounts.append(
             {"name": f"credentials-{index}", "mountPath": f"{CREDENTIALS_ROOT}/{index}", "readOnly": True}
         )
-    for index, name in enumerate(claims(places)):
+    for index, name in enumerate(claims(every)):
         volumes.append({"name": f"volume-{index}", "persistentVolumeClaim": {"claimName": name}})
         mounts.append({"name": f"volume-{index}", "mountPath": f"{VOLUMES_ROOT}/{index}"})
     return volumes, mounts

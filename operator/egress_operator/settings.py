@@ -6,6 +6,8 @@
 | EGRESS_DEFAULT_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_DEFAULT_STORAGE | JSON, `{"s3": {…}}`, `{"pvc": {…}}` or another kind, as in a resource: destination of outputs that name none; absent: none |
 | EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
+| EGRESS_BACKUP_STORAGE | JSON, as EGRESS_DEFAULT_STORAGE: where the file of an output without `backupStorage` goes when its storage has failed; absent: none |
+| EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_RECORDER_IMAGE | image of the recorder's pods |
 | EGRESS_RECORDER_IMAGE_PULL_POLICY | IfNotPresent (default), Always or Never |
 | EGRESS_RECORDER_TEMPLATE | JSON of the shape of `spec.template`: defaults of every recorder's pod, the resource's own win |
@@ -55,6 +57,8 @@ class Settings(BaseModel):
     default_allowed_namespaces: frozenset[str] = frozenset({"*"})
     default_storage: Storage | None = None
     storage_allowed_namespaces: frozenset[str] = frozenset({"*"})
+    backup_storage: Storage | None = None
+    backup_allowed_namespaces: frozenset[str] = frozenset({"*"})
     recorder_image: str = DEFAULT_IMAGE
     pull_policy: PullPolicy = "IfNotPresent"
     recorder_template: Template | None = None
@@ -107,6 +111,10 @@ def load(environment: Mapping[str, str]) -> Settings:
         default_storage=settings_json.storage(environment),
         storage_allowed_namespaces=frozenset(
             _words(environment.get("EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES", "*"))
+        ),
+        backup_storage=settings_json.storage(environment, settings_json.BACKUP),
+        backup_allowed_namespaces=frozenset(
+            _words(environment.get("EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES", "*"))
         ),
         recorder_image=environment.get("EGRESS_RECORDER_IMAGE") or DEFAULT_IMAGE,
         pull_policy=pull_policy,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from egress_operator import status
+from egress_operator import status, troubles
 from egress_operator.model import Action, Document, Observed, PhaseEvent, Plan, Poll, Reason
 from egress_operator.verdict import Verdict
 
@@ -47,6 +47,7 @@ def decide(
         status=document if writes else None,
         after=after,
         event=_event(document) if writes and changed else None,
+        notices=troubles.notices(old.get("conditions") or (), document) if writes else (),
         requeue=requeue,
         poll=poll,
     )

@@ -64,7 +64,7 @@ def _resolve(situation: Situation) -> None:
     if "storage" not in resolved:
         default = observed.storage
         resolved["storage"] = storage.resolve(
-            recording.spec, None if isinstance(default, Reason) else default
+            recording.spec, None if isinstance(default, Reason) else default, backup=observed.backup
         )
     if not begun:
         filenames.refuse_same_names(situation.facts)

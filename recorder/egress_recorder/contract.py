@@ -73,6 +73,7 @@ from egress_recorder.vocabulary import (
     Progress,
     Track,
     TrackCompositeSource,
+    Trouble,
     VideoCodec,
     camel_case,
     wire_form,
@@ -113,6 +114,7 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "Progress",
     "Track",
     "TrackCompositeSource",
+    "Trouble",
     "VideoCodec",
     "wire_form",
     "ContractError",
@@ -203,6 +205,11 @@ class FileOutputConfig(_Model):
         description="an object that has the file's name already is replaced",
         json_schema_extra={"since": 2},
     )
+    backup: Destination | None = Field(
+        default=None,
+        description="where the file goes when `destination` has failed for good",
+        json_schema_extra={"since": 2},
+    )
 
 
 class Prior(_Model):
@@ -234,6 +241,15 @@ class RecorderConfig(_Model):
     track_timeout: float = 30.0
     rejoin_timeout: float = 0.0
     limits: Limits = Limits()
+    upload_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds for which a storage that takes nothing is tried again; None: the recorder's own setting",
+        json_schema_extra={"since": 2},
+    )
+    termination_grace: float | None = Field(
+        default=None, description="seconds from SIGTERM to SIGKILL; None: not known, nothing is hurried"
+    )
     requested_at: datetime
     prior: Prior = Prior()
 
@@ -305,6 +321,10 @@ class RecorderStatus(_Model):
     gaps: tuple[Gap, ...] = ()
     file_results: tuple[FileResult, ...] = ()
     manifest_location: str = ""
+    backup_storage_writes: int = Field(default=0, description="files that went to a backup storage")
+    troubles: Mapping[str, str] = Field(
+        default={}, description="a sentence for each `Trouble` that lasts, or that is worth remembering"
+    )
     exit_code: int | None = None
 
     @classmethod
@@ -348,6 +368,7 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"error": r.error[:300], "message": r.message[:100]},
     lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
     lambda _: {"parts": (), "file_results": ()},
+    lambda _: {"troubles": {}},
     lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
 )
 
@@ -402,6 +423,7 @@ class Manifest(_Model):
     progress: Progress = Progress()
     error: str = ""
     details: str = ""
+    backup_storage_used: bool = Field(default=False, description="LiveKit's backup_storage_used")
 
     @computed_field(alias="started_at")  # type: ignore[prop-decorator]
     @property

@@ -30,6 +30,7 @@ class _StatusCollector(Collector):
                 "1 while the encoder saves on quality or pictures to keep up.",
                 float(bool(status.degraded)),
             ),
+            "troubles": ("Troubles that the status reports.", float(len(status.troubles))),
             "parts": ("File parts so far, earlier recorders' included.", float(len(parts))),
             "parts_uploaded": ("File parts with at least one uploaded object.", float(len(uploaded))),
             "gap_seconds": (
@@ -45,6 +46,10 @@ class _StatusCollector(Collector):
             "media_seconds": ("Recorded media.", progress.duration),
             "written_bytes": ("Bytes written to scratch files.", float(progress.bytes_written)),
             "uploaded_bytes": ("Bytes that storages have taken.", float(progress.bytes_uploaded)),
+            "backup_storage_writes": (
+                "Files that went to a backup storage.",
+                float(status.backup_storage_writes),
+            ),
             "frames": ("Video frames written.", float(progress.frames)),
             "frames_dropped": ("Video frames left out.", float(progress.frames_dropped)),
             "frames_duplicated": ("Video frames repeated.", float(progress.frames_duplicated)),

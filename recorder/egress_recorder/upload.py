@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from egress_recorder.errors import AuthorizationError, MediaError, RecorderError
 from egress_recorder.filetypes import content_type
 from egress_recorder.naming import unique_filename
-from egress_recorder.retry import RetryPolicy
+from egress_recorder.retry import Deadline, RetryPolicy
 from egress_recorder.storage import (
     FileSlice,
     ObjectExistsError,
@@ -60,12 +60,25 @@ class Uploader:
         egress_id: str,
         policy: RetryPolicy,
         overwrite: bool = False,
+        deadline: Deadline | None = None,
     ) -> None:
         self._storage = storage
         self._name = name
         self._egress_id = egress_id
         self._policy = policy
         self._overwrite = overwrite
+        self._deadline = deadline or Deadline()
+
+    def impatient(self) -> Uploader:
+        """Return the same without any second try."""
+        return Uploader(
+            self._storage,
+            name=self._name,
+            egress_id=self._egress_id,
+            policy=replace(self._policy, total=0.0),
+            overwrite=self._overwrite,
+            deadline=self._deadline,
+        )
 
     async def upload(
         self,
@@ -196,14 +209,14 @@ class Uploader:
                 allowance = self._policy.allowance(error)
                 if isinstance(error, AuthorizationError) and not patient:
                     raise
-                if loop.time() + pause > began + allowance:
+                if loop.time() + pause > min(began + allowance, self._deadline.at):
                     raise
                 logger.warning(
                     "upload is tried again",
                     extra={"output": self._name, "pause": round(pause, 2), "error": str(error)},
                 )
                 on_fault(error)
-            await asyncio.sleep(pause)
+            await self._deadline.pause(pause)
         raise AssertionError("pauses never end")
 
     async def _abandon(self, storage: Storage, upload: Upload) -> None:

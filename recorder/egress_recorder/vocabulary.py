@@ -79,6 +79,21 @@ class Degradation(enum.StrEnum):
     """Every second picture is a repetition as well."""
 
 
+class Trouble(enum.StrEnum):
+    """What a recorder has to report although the recording goes on; a later release may know more."""
+
+    SCRATCH_PRESSURE = "ScratchPressure"
+    """The scratch volume is filling up."""
+    BACKUP_UNUSABLE = "BackupStorageUnusable"
+    """The backup storage cannot be written: a file whose storage fails would have nowhere to go."""
+    BACKUP_USED = "BackupStorageUsed"
+    """A storage failed for good, the file is in the backup storage."""
+    FILE_HELD = "FileHeld"
+    """No storage has taken a file: the recorder keeps it and goes on trying."""
+    OUTPUT_CUT = "OutputCut"
+    """A file could not be written on and ends there; the others go on."""
+
+
 class EndReason(enum.StrEnum):
     """LiveKit's end reasons (`details` is "End reason: X"; livekit_egress.go), and ours after them."""
 

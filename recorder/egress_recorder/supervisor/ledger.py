@@ -184,6 +184,24 @@ class Ledger:
         """True when this recorder wrote media into the part."""
         return number in self._own
 
+    def is_stored(self, number: int, file: int) -> bool:
+        """True when at least one output has this file of the part."""
+        files = self._own[number].files
+        return any(location for output, (_, location) in enumerate(files) if self.file_of[output] == file)
+
+    def unstored(self) -> tuple[int, ...]:
+        """Numbers of this recorder's parts of which a file is nowhere."""
+        return tuple(
+            sorted(
+                number
+                for number, part in self._own.items()
+                if any(
+                    file not in part.without and not self.is_stored(number, file)
+                    for file in range(len(self.file_types))
+                )
+            )
+        )
+
     def own(self, number: int) -> OwnPart:
         """Return one of this recorder's parts."""
         return self._own[number]

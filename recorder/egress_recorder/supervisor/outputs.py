@@ -1,20 +1,21 @@
-"""Owns the file outputs of one recording: their storages, the names of their parts, the upload to all of them."""
+"""Owns the file outputs of one recording: their storages, their backup storages, the names of their parts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from egress_recorder.contract import (
     ContractError,
+    Destination,
+    FileOutputConfig,
     RecorderConfig,
     Source,
     Track,
     TrackCompositeSource,
 )
-from egress_recorder.errors import ConfigurationError, RecorderError
+from egress_recorder.errors import ConfigurationError
 from egress_recorder.filetypes import FILE_KINDS, problem
 from egress_recorder.manifest import ManifestPlace
 from egress_recorder.naming import (
@@ -26,46 +27,98 @@ from egress_recorder.naming import (
     resolve_filepath,
     tokens_of,
 )
-from egress_recorder.retry import RetryPolicy
+from egress_recorder.retry import Deadline, RetryPolicy
 from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 from egress_recorder.threads import in_thread
-from egress_recorder.upload import Uploaded, Uploader
+from egress_recorder.upload import Uploader
 
 UNKNOWN = "unknown"
 """Stands for a token whose value never became known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One storage, opened, and the way into it."""
+
+    storage: Storage | WholeStorage
+    uploader: Uploader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file output, opened."""
+    """One file output, opened. `backup` takes the file when its storage has failed for good."""
 
     index: int
     filepath: str
     storage: Storage | WholeStorage
     uploader: Uploader
+    backup: Target | None = None
+
+    @property
+    def name(self) -> str:
+        """The output as the user wrote it."""
+        return f"fileOutputs[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """When the process has to go: until when storages are tried, and until when their backups."""
+
+    storage: Deadline = field(default_factory=Deadline)
+    backup: Deadline = field(default_factory=Deadline)
+
+    def hurry(self, grace: float) -> None:
+        """Share the seconds that are left until SIGKILL: the backup must still get its turn."""
+        self.storage.within(grace * _STORAGE_SHARE)
+        self.backup.within(grace * _BACKUP_SHARE)
+
+
+_STORAGE_SHARE = 0.4
+_BACKUP_SHARE = 0.9
 
 
 async def open_outputs(
-    config: RecorderConfig, *, credentials_root: Path | None, volumes_root: Path | None, policy: RetryPolicy
+    config: RecorderConfig,
+    *,
+    credentials_root: Path | None,
+    volumes_root: Path | None,
+    policy: RetryPolicy,
+    deadlines: Deadlines,
 ) -> tuple[Output, ...]:
     """Open all outputs in a thread (an SDK's import takes a while). Raises ConfigurationError."""
+
+    def opened(destination: Destination, where: str, output: FileOutputConfig, deadline: Deadline) -> Target:
+        context = StorageContext(where=where, credentials_root=credentials_root, volumes_root=volumes_root)
+        storage = open_storage(destination, context)
+        uploader = Uploader(
+            storage,
+            name=where,
+            egress_id=config.egress_id,
+            policy=policy,
+            overwrite=output.overwrite,
+            deadline=deadline,
+        )
+        return Target(storage=storage, uploader=uploader)
 
     def open_all() -> tuple[Output, ...]:
         outputs = []
         for index, output in enumerate(config.outputs):
             where = f"fileOutputs[{index}]"
-            context = StorageContext(
-                where=where, credentials_root=credentials_root, volumes_root=volumes_root
+            target = opened(output.destination, where, output, deadlines.storage)
+            backup = (
+                None
+                if output.backup is None
+                else opened(output.backup, f"{where}.backupStorage", output, deadlines.backup)
             )
-            storage = open_storage(output.destination, context)
-            uploader = Uploader(
-                storage,
-                name=where,
-                egress_id=config.egress_id,
-                policy=policy,
-                overwrite=output.overwrite,
+            outputs.append(
+                Output(
+                    index=index,
+                    filepath=output.filepath,
+                    storage=target.storage,
+                    uploader=target.uploader,
+                    backup=backup,
+                )
             )
-            outputs.append(Output(index=index, filepath=output.filepath, storage=storage, uploader=uploader))
         return tuple(outputs)
 
     return await in_thread("open-outputs", open_all)
@@ -73,17 +126,30 @@ async def open_outputs(
 
 def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[ManifestPlace, ...]:
     """Return where manifests go, one per destination and directory, and which destinations are only probed."""
-    places: dict[tuple[str, str], ManifestPlace] = {}
+    sharers: dict[tuple[str, str], list[Output]] = {}
     # An output that wants its manifest decides for the directory; a disabled one beside it changes nothing.
     for output in sorted(outputs, key=lambda output: config.outputs[output.index].disable_manifest):
-        wanted = config.outputs[output.index]
         key = manifest_filename(output.filepath, config.egress_id)
-        place = (wanted.destination.model_dump_json(), key)
-        name = f"fileOutputs[{output.index}]"
-        places.setdefault(
-            place, ManifestPlace(output.storage, key, name, written=not wanted.disable_manifest)
+        sharers.setdefault((config.outputs[output.index].destination.model_dump_json(), key), []).append(
+            output
         )
-    return tuple(places.values())
+    return tuple(
+        ManifestPlace(
+            first.storage,
+            key,
+            first.name,
+            written=not config.outputs[first.index].disable_manifest,
+            sharers=tuple(output.name for output in (first, *others)),
+        )
+        for (_, key), (first, *others) in sharers.items()
+    )
+
+
+def backup_place(config: RecorderConfig, output: Output) -> ManifestPlace:
+    """Return where the manifest of an output goes whose file is in its backup storage, also a disabled one (as LiveKit's)."""
+    assert output.backup is not None
+    key = manifest_filename(output.filepath, config.egress_id)
+    return ManifestPlace(output.backup.storage, key, f"{output.name}.backupStorage")
 
 
 def one_track(source: Source) -> tuple[str | None, str | None]:
@@ -170,28 +236,3 @@ def _refuse_unfit(config: RecorderConfig) -> None:
     )
     if unfit:
         raise ConfigurationError(f"fileOutputs: {unfit}")
-
-
-async def upload_everywhere(
-    outputs: Sequence[Output],
-    names: Sequence[str],
-    path: Path,
-    *,
-    on_done: Callable[[int, Uploaded], None],
-    on_sent: Callable[[int], None],
-    on_fault: Callable[[RecorderError], None],
-) -> list[RecorderError]:
-    """Upload one file to these outputs at the same time; return the failures, one per output that has no file."""
-
-    async def one(output: Output) -> RecorderError | None:
-        try:
-            uploaded = await output.uploader.upload(
-                names[output.index], path, on_sent=on_sent, on_fault=on_fault
-            )
-        except RecorderError as error:
-            return error
-        on_done(output.index, uploaded)
-        return None
-
-    results = await asyncio.gather(*(one(output) for output in outputs))
-    return [error for error in results if error is not None]

@@ -29,6 +29,10 @@ ACK_TIMEOUT = 5.0
 """Seconds that the full result stays available over HTTP when the termination message could not hold it."""
 
 
+_HOLD_PAUSE = 30.0
+"""Seconds. A pod's scratch volume goes with the pod, so a file that nobody has yet keeps the pod."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodOptions:
     """What the command line of `run` says."""
@@ -50,6 +54,7 @@ def pod_settings(options: PodOptions, spawn: Spawn, finalize_command: Sequence[s
         credentials_root=options.credentials_root,
         volumes_root=options.volumes_root,
         retry=RetryPolicy(total=options.upload_timeout),
+        hold_pause=_HOLD_PAUSE,
         spawn=spawn,
         finalize_command=finalize_command,
     )

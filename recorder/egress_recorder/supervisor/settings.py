@@ -35,4 +35,6 @@ class Settings:
     """How long part 2 and later wait for the earlier parts' manifest; the child loads its libraries meanwhile."""
     first_backoff: float = 0.2
     longest_backoff: float = 10.0
+    hold_pause: float | None = None
+    """Between two tries with the last copy of a file that no storage takes; None: the process ends, the file stays."""
     now: Callable[[], datetime] = utc_now

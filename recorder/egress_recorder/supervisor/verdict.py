@@ -95,8 +95,13 @@ def of_error(error: RecorderError) -> Verdict:
     )
 
 
-def with_upload_failures(verdict: Verdict, failures: Sequence[RecorderError]) -> Verdict:
-    """Return the verdict when files could not be uploaded: never Complete. A final failure outweighs a passing one."""
+def with_upload_failures(
+    verdict: Verdict, failures: Sequence[RecorderError], *, lost: Sequence[int] = ()
+) -> Verdict:
+    """Return the verdict when files could not be uploaded: never Complete. A final failure outweighs a passing one.
+
+    `lost`: parts of which no storage has a file, and whose last copy goes with this process.
+    """
     if not failures:
         return verdict
     worst = next((error for error in failures if error.exit_code.is_final_failure), failures[0])
@@ -104,9 +109,16 @@ def with_upload_failures(verdict: Verdict, failures: Sequence[RecorderError]) ->
         phase=Phase.FAILED,
         exit_code=worst.exit_code,
         reason=EndReason.FAILURE,
-        error=f"upload failed: {worst}",
+        error=f"upload failed: {worst}{_fate(lost)}",
         error_code=worst.error_code,
     )
+
+
+def _fate(lost: Sequence[int]) -> str:
+    if not lost:
+        return ""
+    parts = ", ".join(str(number) for number in lost)
+    return f"; no storage has part {parts}, and the recorder had to go: its file is lost with the pod's scratch volume"
 
 
 def with_cut_files(verdict: Verdict, cut: Sequence[str]) -> Verdict:

@@ -187,7 +187,8 @@ def test_only_two_ends_together_make_a_deadline() -> None:
     assert "activeDeadlineSeconds" not in job_of(limits={"maxDuration": "1h"})["spec"]
     both = job_of(joinTimeout="1m", rejoinTimeout="30s", limits={"maxDuration": "1h"})
 
-    assert both["spec"]["activeDeadlineSeconds"] == 60 + 30 + 3600 + 600
+    week = 7 * 24 * 3600
+    assert both["spec"]["activeDeadlineSeconds"] == 60 + 30 + 3600 + 2 * 3600 + week + 600
 
 
 def test_names_are_deterministic_and_short_enough_for_labels() -> None:
