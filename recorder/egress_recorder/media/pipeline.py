@@ -32,7 +32,11 @@ from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Buffer, Kind, Me
 from egress_recorder.media.videolane import Tick
 
 WAKE = 0.03
-"""Seconds between two looks at the clock while nothing arrives."""
+"""Seconds between two looks at the clock while nothing arrives; nearly a frame."""
+WAKE_SOUND = 0.1
+"""The same without pictures: sound comes every 50 ms, and each look costs."""
+COUNT_SECONDS = 0.1
+"""Between two snapshots of the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class Pipeline:
 
     @property
     def numbers(self) -> Numbers:
-        """The last snapshot (made once per loop of the media thread)."""
+        """The last snapshot (`COUNT_SECONDS`)."""
         return self._numbers
 
     # ---- media thread ------------------------------------------------------------------------------------
@@ -175,14 +179,17 @@ class Pipeline:
     def _loop(self) -> None:
         self._video = VideoEncoder(self._spec) if self._spec.video else None
         self._audio = [AudioEncoder(spec) for spec in self._sound] if self._spec.audio else []
+        wake, counted = WAKE if self._video else WAKE_SOUND, -math.inf
         while self._end is None:
-            for action in self._mailbox.take(WAKE):
+            for action in self._mailbox.take(wake):
                 action()
             now = self._clock()
             self._mix(self._timeline.begin(now))
             self._encode(self._timeline.advance(now))
             self._read(self._timeline.audio_ready(now))
-            self._count()
+            if now - counted >= COUNT_SECONDS:
+                counted = now
+                self._count()
         self._complete(self._end)
 
     def _complete(self, end: float) -> None:

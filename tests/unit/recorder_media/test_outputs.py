@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -25,65 +23,32 @@ from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.filetypes import FILE_KINDS, FileType, SoundCodec, of_extension, scratch_name
 from egress_recorder.media.audiocodecs import audio_rate
 from egress_recorder.media.audioencoder import AudioEncoder
-from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.pipeline import Pipeline
-from egress_recorder.media.values import MediaSpec, Picture
+from egress_recorder.media.values import MediaSpec
 from egress_recorder.outputs import OUTPUTS
+from support.encoded import (
+    CASES,
+    RATE,
+    SECONDS,
+    SPEC,
+    in_child,
+    packets,
+    picture,
+    pictures,
+    sound_packets,
+    spec_of,
+)
 
 pytestmark = pytest.mark.unit
 
-SECONDS = 2.5
-WIDTH, HEIGHT, RATE = 320, 180, 30
-SPEC = MediaSpec(width=WIDTH, height=HEIGHT, framerate=RATE, video_bitrate=600, audio_bitrate=96)
-CASES = [(file_type, codec) for file_type in OUTPUTS for codec in FILE_KINDS[file_type].sound]
 LOST = 0.45
 """Seconds that a kill may cost: a fragment, cluster or page, and what the muxer interleaves."""
 NAMES = {"pcm": "pcm_s16le", "mp3": "mp3float"}
 """How FFmpeg calls the decoder where it is not the codec's name."""
 
 every_file = pytest.mark.parametrize(("file_type", "codec"), CASES)
-
-
-def spec_of(file_type: FileType, codec: SoundCodec) -> MediaSpec:
-    return replace(SPEC, video=FILE_KINDS[file_type].pictures, audio_codec=codec)
-
-
-@cache
-def sound_packets(codec: SoundCodec) -> tuple[EncodedPacket, ...]:
-    encoder = AudioEncoder(replace(SPEC, audio_codec=codec))
-    pcm = testpattern.sound(0, int(SECONDS * 48_000))
-    packets = [packet for piece in np.array_split(pcm, 40) for packet in encoder.encode(piece)]
-    return (*packets, *encoder.flush())
-
-
-@cache
-def pictures() -> tuple[EncodedPacket, ...]:
-    encoder = VideoEncoder(SPEC)
-    frames = (
-        Picture(bytes(testpattern.frame(number, WIDTH, HEIGHT, RATE)), WIDTH, HEIGHT)
-        for number in range(int(SECONDS * RATE))
-    )
-    packets = [packet for number, frame in enumerate(frames) for packet in encoder.encode(frame, number)]
-    return (*packets, *encoder.flush())
-
-
-@cache
-def packets(spec: MediaSpec) -> tuple[EncodedPacket, ...]:
-    both = (*sound_packets(spec.audio_codec), *(pictures() if spec.video else ()))
-    return tuple(sorted(both, key=lambda packet: packet.file_time))
-
-
-def in_child(work: Callable[[], None]) -> int:
-    """Run this in a forked process; return its exit code, negative for a signal."""
-    child = os.fork()
-    if not child:
-        try:
-            work()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def monotonic(path: Path) -> bool:
@@ -306,8 +271,7 @@ def test_a_pipeline_writes_pictures_and_three_codecs_from_one_capture(tmp_path: 
     pcm = np.array_split(testpattern.sound(0, 2 * 48_000), 40)
     for number, piece in enumerate(pcm):
         frame = number * 3 // 2
-        picture = Picture(bytes(testpattern.frame(frame, WIDTH, HEIGHT, RATE)), WIDTH, HEIGHT)
-        pipeline.picture("v", picture, frame / RATE)
+        pipeline.picture("v", picture(frame), frame / RATE)
         pipeline.samples("a", piece.tobytes(), (number + 1) * 0.05)
         # Time goes on behind the media, as if they came from a network.
         now[0] = (number + 1) * 0.05
