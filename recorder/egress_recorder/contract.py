@@ -227,6 +227,9 @@ class RecorderConfig(_Model):
     termination_grace: float | None = Field(
         default=None, description="seconds from SIGTERM to SIGKILL; None: not known, nothing is hurried"
     )
+    scratch_size: int | None = Field(
+        default=None, description="bytes that the scratch volume may hold; None: as many as its file system"
+    )
     requested_at: datetime
     prior: Prior = Prior()
 

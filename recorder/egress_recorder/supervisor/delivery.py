@@ -23,6 +23,7 @@ from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.copies import upload_everywhere
 from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.salvage import salvage
+from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
 
@@ -40,6 +41,7 @@ class Delivery:
         hold_pause: float | None,
         on_change: Callable[[], None],
         on_backup: Callable[[Output], None],
+        scratch: ScratchWatch,
     ) -> None:
         """`hold_pause`: seconds between two tries with a last copy; None: it stays where it is, nobody waits."""
         self._account = account
@@ -47,6 +49,7 @@ class Delivery:
         self._finalize_command = finalize_command
         self._on_change = on_change
         self._on_backup = on_backup
+        self._scratch = scratch
         self._hold_pause = hold_pause
         self._held: set[int] = set()
         self._released = asyncio.Event()
@@ -94,7 +97,8 @@ class Delivery:
         self._tasks.append(self._group.create_task(work, name=f"deliver-part-{number}"))
 
     async def _salvage(self, number: int, path: Path) -> list[RecorderError]:
-        left = await salvage(path, command=self._finalize_command)
+        room = await self._scratch.room()
+        left = await salvage(path, command=self._finalize_command, room=room.free)
         if left is None:
             logger.warning("a crashed part left no media", extra={"part": number})
             self._ledger.dropped(number)

@@ -100,7 +100,7 @@ def test_the_destination_is_shown_and_stays_what_it_was_for_later_parts() -> Non
         "company",
         "",
     ]
-    config = jobs.recorder_config(later, facts.gather(observed(of=later)), part=2)
+    config = jobs.recorder_config(later, facts.gather(observed(of=later)), part=2, settings=Settings())
     assert getattr(config.outputs[0].destination, "bucket", "") == "company"
     assert getattr(config.outputs[0].destination, "credentials", "") == "0"
 
