@@ -48,6 +48,7 @@ def recorder_config(
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
             overwrite=bool(output.overwrite),
+            presigned_expires=output.presigned_locations and output.presigned_locations.seconds,
             backup=None if spare is None else destination(places, spare),
         )
         for output, filepath, place, spare in zip(

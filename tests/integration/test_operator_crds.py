@@ -105,6 +105,8 @@ ACCEPTED: list[Change] = [
     {"rejoinTimeout": "0s"},
     {"uploadTimeout": "15m"},
     {"template": {"scratchSize": "20Gi"}},
+    {"fileOutputs": [{"s3": {"bucket": "b"}, "presignedLocations": {"expiresIn": "24h"}}]},
+    {"fileOutputs": [{"presignedLocations": {}}]},
     output(backupStorage={"gcp": {"bucket": "b", "credentialsSecretRef": {"name": "k"}}}),
     {"desiredState": "Stopped"},
     {"limits": {"maxDuration": "2h", "maxSize": "10Gi", "maxParts": 3}},
@@ -232,6 +234,14 @@ REFUSED: list[tuple[Change, str]] = [
     ({"joinTimeout": "99999h"}, "joinTimeout must be a duration longer than 0s"),
     ({"uploadTimeout": "0s"}, "uploadTimeout must be a duration longer than 0s"),
     ({"template": {"scratchSize": "much"}}, "template.scratchSize must be a quantity greater than 0"),
+    (
+        output(presignedLocations={}),
+        "presignedLocations: only S3 gives such URLs: remove it, or use s3",
+    ),
+    (
+        {"fileOutputs": [{"presignedLocations": {"expiresIn": "169h"}}]},
+        "presignedLocations.expiresIn must be a duration from 1s to 168h",
+    ),
     (output(backupStorage={}), "backupStorage needs exactly one destination: set one of backupStorage.s3"),
     (
         output(backupStorage={"s3": {"bucket": "b", "secret": "hush"}}),

@@ -194,7 +194,13 @@ class Delivery:
         self._on_change()
 
     def _done(self, number: int, output: Output, uploaded: Uploaded, why: RecorderError | None) -> None:
-        self._ledger.named(number, output.index, filename=uploaded.key, location=uploaded.location)
+        self._ledger.named(
+            number,
+            output.index,
+            filename=uploaded.key,
+            location=uploaded.location,
+            presigned=uploaded.presigned,
+        )
         if why is not None:
             self._account.backed_up(output.name, why)
             self._on_backup(output)

@@ -6,6 +6,7 @@ media and the beginning of the next one's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -32,6 +33,8 @@ class OwnPart:
     end_reason: str = ""
     files: tuple[tuple[str, str], ...] = field(default=())
     """(name, location) per output; the location is empty until that upload succeeded."""
+    presigned: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """By output; only for the status."""
 
 
 class Ledger:
@@ -101,12 +104,15 @@ class Ledger:
             progress=replace(part.progress, duration=duration, bytes_written=size),
         )
 
-    def named(self, number: int, output: int, *, filename: str, location: str = "") -> None:
+    def named(
+        self, number: int, output: int, *, filename: str, location: str = "", presigned: str = ""
+    ) -> None:
         """Note the name of a part in one output, and its location once the upload succeeded."""
         part = self._own[number]
         files = list(part.files)
         files[output] = (filename, location)
-        self._own[number] = replace(part, files=tuple(files))
+        signed = {**part.presigned, output: presigned} if presigned else part.presigned
+        self._own[number] = replace(part, files=tuple(files), presigned=signed)
 
     def dropped(self, number: int) -> None:
         """Forget a part of which no media was left."""
@@ -235,10 +241,11 @@ class Ledger:
             FileResult(
                 filename=filename,
                 location=location,
+                presigned=part.presigned.get(output, ""),
                 started_at=part.started_at,
                 ended_at=part.ended_at,
                 duration=part.duration,
                 size=part.size,
             )
-            for filename, location in part.files[:outputs]
+            for output, (filename, location) in enumerate(part.files[:outputs])
         )

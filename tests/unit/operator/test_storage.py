@@ -158,3 +158,19 @@ def test_a_stop_before_the_storage_is_known_aborts() -> None:
 
     assert made.status is not None
     assert made.status["phase"] == "Aborted"
+
+
+def test_presigned_locations_need_s3_wherever_the_destination_comes_from() -> None:
+    asks = [{"filepath": "a", "presignedLocations": {"expiresIn": "1h"}}]
+    claim = {"pvc": {"claimName": "c"}}
+
+    made = plan(observed(of=recording(fileOutputs=asks, storage=claim)), now=NOW)
+    assert made.status is not None
+    assert made.status["phase"] == "Failed"
+    assert "spec.fileOutputs[0].presignedLocations: only S3 gives such URLs" in made.status["error"]
+
+    one = recording(fileOutputs=asks)
+    started = plan(observed(of=one, storage=DEFAULT), now=NOW)
+    assert started.status is not None
+    config = jobs.recorder_config(one, started.status, part=1, settings=Settings())
+    assert config.outputs[0].presigned_expires == 3600.0
