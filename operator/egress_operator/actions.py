@@ -131,7 +131,7 @@ class Actions:
             recording,
             action.status,
             part=action.part,
-            grace=self._settings.termination_grace_seconds,
+            settings=self._settings,
         )
         token = await self._token(recording, config.egress_id, action.part)
         control_token = tokens.control_token()

@@ -122,6 +122,7 @@ class EgressSpec(ApiModel):
         _ = (
             self.rejoin_seconds,
             self.upload_seconds,
+            *(one.presigned_locations.seconds for one in self.file_outputs if one.presigned_locations),
             self.max_duration_seconds,
             self.max_size_bytes,
             self.join_seconds,

@@ -6,8 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.api_storage import BackupStorage, Place, SecretRef, at_most_one
+from egress_operator.api_storage import KINDS, BackupStorage, Place, SecretRef, at_most_one
 from egress_operator.schema import ApiModel, rule
+from egress_operator.units import parse_duration
 from egress_recorder.contract import (
     DEFAULT_FILETYPE,
     FILE_KINDS,
@@ -55,10 +56,51 @@ def no_track_tokens(why: str, *, when: str = "true") -> dict[str, Any]:
     )
 
 
+LONGEST_PRESIGNED = 7 * 24 * 3600.0
+"""Seconds; AWS' limit, and how long LiveKit's are valid."""
+
+
+class PresignedLocations(ApiModel):
+    """Locations that let anybody read the file for a while."""
+
+    expires_in: str | None = Field(
+        default=None,
+        max_length=32,
+        description="How long; at most, and when absent, 168h. Never longer than the credentials that sign it.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    f"self.matches('{_DURATION}') && duration(self) >= duration('1s')"
+                    " && duration(self) <= duration('168h')",
+                    'presignedLocations.expiresIn must be a duration from 1s to 168h: write for example "24h"',
+                )
+            ]
+        },
+    )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds; default seven days."""
+        return parse_duration(self.expires_in) if self.expires_in else LONGEST_PRESIGNED
+
+
+_NOT_PRESIGNING = " || ".join(f"has(self.{kind})" for kind in KINDS if kind != "s3")
+
+
 class FileOutput(Place):
     """LiveKit's EncodedFileOutput: one file, to one destination."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [at_most_one("fileOutputs")]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                at_most_one("fileOutputs"),
+                rule(
+                    f"!has(self.presignedLocations) || !({_NOT_PRESIGNING})",
+                    "presignedLocations: only S3 gives such URLs: remove it, or use s3",
+                ),
+            ]
+        }
+    )
 
     file_type: Literal[(DEFAULT_FILETYPE, *FILE_KINDS)] | None = Field(  # type: ignore[valid-type]
         default=None,
@@ -93,6 +135,11 @@ class FileOutput(Place):
         default=None,
         description="True: an object that has the file's name already is replaced. Absent: it stays, and the file gets a"
         " name of its own.",
+    )
+    presigned_locations: PresignedLocations | None = Field(
+        default=None,
+        description="S3 only: status.fileResults[].location is a URL by which anybody can read the file for a while."
+        " It is a secret: who may read the resource may read the file.",
     )
     backup_storage: BackupStorage | None = Field(
         default=None,

@@ -27,7 +27,9 @@ class FileInfo(ApiModel):
     """LiveKit's FileInfo."""
 
     filename: _Name | None = None
-    location: _Name | None = None
+    location: Annotated[str, Field(max_length=4096)] | None = Field(
+        default=None, description="Where the file is. With presignedLocations a URL that reads it: a secret."
+    )
     started_at: Time | None = None
     ended_at: Time | None = None
     duration: _Duration | None = None

@@ -34,9 +34,9 @@ _HOLDING_SECONDS = 7 * 24 * 3600
 
 
 def recorder_config(
-    recording: Recording, facts: Mapping[str, Any], *, part: int, grace: float | None = None
+    recording: Recording, facts: Mapping[str, Any], *, part: int, settings: Settings
 ) -> RecorderConfig:
-    """Return the configuration of one part's recorder. `grace`: of its pod, seconds."""
+    """Return the configuration of one part's recorder."""
     spec = recording.spec
     assert spec is not None
     resolved = facts["resolved"]
@@ -51,6 +51,7 @@ def recorder_config(
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
             overwrite=bool(output.overwrite),
+            presigned_expires=output.presigned_locations and output.presigned_locations.seconds,
             backup=None if spare is None else destination(places, spare),
         )
         for output, filepath, file_type, place, spare in zip(
@@ -77,7 +78,8 @@ def recorder_config(
         rejoin_timeout=spec.rejoin_seconds,
         limits=Limits(max_duration=spec.max_duration_seconds, max_size=spec.max_size_bytes),
         upload_timeout=spec.upload_seconds if spec.upload_timeout else None,
-        termination_grace=grace,
+        termination_grace=settings.termination_grace_seconds,
+        scratch_size=podspec.scratch_bytes(podtemplate.merged(settings.recorder_template, spec.template)),
         requested_at=parse_time(resolved["requestedAt"]),
         prior=prior(facts),
     ).stamped()

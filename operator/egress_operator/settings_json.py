@@ -64,6 +64,8 @@ def template(environment: Mapping[str, str]) -> Template | None:
     for key in _ours(made):
         raise SettingsError(f"{TEMPLATE}: {key} is the recorder's own: choose another name or path")
     _check_quantities(made.resources, f"{TEMPLATE}: resources")
+    if made.scratch_size is not None:
+        _check_quantity(made.scratch_size, f"{TEMPLATE}: scratchSize")
     return made
 
 
@@ -166,7 +168,11 @@ def _ours(made: Template) -> Iterator[str]:
 def _check_quantities(given: Resources | None, where: str) -> None:
     for name in ("requests", "limits"):
         for key, value in (getattr(given, name, None) or {}).items():
-            try:
-                exact_quantity(value)
-            except ValueError as error:
-                raise SettingsError(f"{where}.{name}.{key}: {error}") from None
+            _check_quantity(value, f"{where}.{name}.{key}")
+
+
+def _check_quantity(value: int | str, where: str) -> None:
+    try:
+        exact_quantity(value)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from None

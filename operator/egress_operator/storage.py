@@ -63,6 +63,11 @@ def resolve(spec: Spec, default: Storage | None, *, backup: Storage | None = Non
             place, origin = default, OF_OPERATOR
         else:
             raise ValueError(f"spec.fileOutputs[{index}] has no destination: set one of {', '.join(KINDS)}")
+        if output.presigned_locations is not None and place.s3 is None:
+            raise ValueError(
+                f"spec.fileOutputs[{index}].presignedLocations: only S3 gives such URLs, and the output goes elsewhere:"
+                " remove it, or use s3"
+            )
         entry = {"origin": origin, **_plain(place)}
         spare = _backup(output.backup_storage, backup)
         if _same(spare, place):

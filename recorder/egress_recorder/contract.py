@@ -205,6 +205,12 @@ class FileOutputConfig(_Model):
         description="an object that has the file's name already is replaced",
         json_schema_extra={"since": 2},
     )
+    presigned_expires: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds for which `FileResult.presigned` lets anybody read the file; None: not at all",
+        json_schema_extra={"since": 2},
+    )
     backup: Destination | None = Field(
         default=None,
         description="where the file goes when `destination` has failed for good",
@@ -250,6 +256,9 @@ class RecorderConfig(_Model):
     termination_grace: float | None = Field(
         default=None, description="seconds from SIGTERM to SIGKILL; None: not known, nothing is hurried"
     )
+    scratch_size: int | None = Field(
+        default=None, description="bytes that the scratch volume may hold; None: as many as its file system"
+    )
     requested_at: datetime
     prior: Prior = Prior()
 
@@ -288,6 +297,11 @@ class FileResult(_Model):
 
     filename: str
     location: str = ""
+    presigned: str = Field(
+        default="",
+        repr=False,
+        description="a URL with a signature, where one was asked for: never in a log or manifest",
+    )
     started_at: datetime | None = None
     ended_at: datetime | None = None
     duration: float = 0.0
@@ -366,6 +380,7 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"parts": r.parts[-5:]},
     lambda r: {"parts": r.parts[-2:], "gaps": ()},
     lambda r: {"error": r.error[:300], "message": r.message[:100]},
+    lambda r: {"file_results": tuple(one.model_copy(update={"presigned": ""}) for one in r.file_results)},
     lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
     lambda _: {"parts": (), "file_results": ()},
     lambda _: {"troubles": {}},

@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from egress_recorder.contract import RecorderStatus
+from egress_recorder.contract import RecorderStatus, Trouble
 
 _PREFIX = "livekit_egress_recorder"
 
@@ -30,7 +30,6 @@ class _StatusCollector(Collector):
                 "1 while the encoder saves on quality or pictures to keep up.",
                 float(bool(status.degraded)),
             ),
-            "troubles": ("Troubles that the status reports.", float(len(status.troubles))),
             "parts": ("File parts so far, earlier recorders' included.", float(len(parts))),
             "parts_uploaded": ("File parts with at least one uploaded object.", float(len(uploaded))),
             "gap_seconds": (
@@ -82,6 +81,12 @@ class _StatusCollector(Collector):
         for reason, count in reasons.items():
             dropped.add_metric([reason], float(count))
         yield dropped
+        troubles = GaugeMetricFamily(
+            f"{_PREFIX}_trouble", "1 for what the recorder has to report.", labels=["trouble"]
+        )
+        for trouble in Trouble:
+            troubles.add_metric([trouble.value], float(trouble.value in status.troubles))
+        yield troubles
 
 
 def render(status: RecorderStatus) -> tuple[bytes, str]:

@@ -21,6 +21,7 @@ from egress_recorder.storage import (
     FileSlice,
     ObjectExistsError,
     PartRecord,
+    PresigningStorage,
     Storage,
     Upload,
     UploadLostError,
@@ -47,6 +48,8 @@ class Uploaded:
     key: str
     location: str
     size: int
+    presigned: str = ""
+    """A URL by which anybody can read it for a while; "": none was asked for."""
 
 
 class Uploader:
@@ -61,13 +64,16 @@ class Uploader:
         policy: RetryPolicy,
         overwrite: bool = False,
         deadline: Deadline | None = None,
+        presign: float | None = None,
     ) -> None:
+        """`presign`: seconds for which the location shall let anybody read the object."""
         self._storage = storage
         self._name = name
         self._egress_id = egress_id
         self._policy = policy
         self._overwrite = overwrite
         self._deadline = deadline or Deadline()
+        self._presign = presign
 
     def impatient(self) -> Uploader:
         """Return the same without any second try."""
@@ -78,6 +84,7 @@ class Uploader:
             policy=replace(self._policy, total=0.0),
             overwrite=self._overwrite,
             deadline=self._deadline,
+            presign=self._presign,
         )
 
     async def upload(
@@ -108,7 +115,23 @@ class Uploader:
                     extra={"taken": taken, "used": name, "output": self._name},
                 )
                 continue
-            return Uploaded(key=name, location=self._storage.location(name), size=size)
+            return Uploaded(
+                key=name,
+                location=self._storage.location(name),
+                size=size,
+                presigned=await self._presigned(name),
+            )
+
+    async def _presigned(self, key: str) -> str:
+        """The file is there in any case: without a signature it has its plain location."""
+        storage, seconds = self._storage, self._presign
+        if seconds is None or not isinstance(storage, PresigningStorage):
+            return ""
+        try:
+            return await in_thread(f"upload-{self._name}", lambda: storage.presigned(key, seconds))
+        except RecorderError as error:
+            logger.warning("the location was not signed", extra={"output": self._name, "error": str(error)})
+            return ""
 
     async def _upload_as(self, key: str, path: Path, on_sent: _OnSent, on_fault: _OnFault) -> int:
         size = await self._retry(lambda: path.stat().st_size, on_fault)

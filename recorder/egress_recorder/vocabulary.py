@@ -104,6 +104,7 @@ class EndReason(enum.StrEnum):
     KILLED = "Process killed"
     INTERRUPTED = "Interrupted"
     SUPERSEDED = "Superseded by a newer recorder"
+    SCRATCH_FULL = "Scratch volume full"
 
 
 class ErrorCode(enum.IntEnum):

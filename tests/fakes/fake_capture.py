@@ -80,8 +80,8 @@ class Fake:
                 self.send("tracks", tracks=[], publisher_identity="renewed")
             elif self.step["then"] == "ignore-stop":
                 continue
-            elif command["reason"] == "Interrupted":
-                self.ended(phase="Interrupted", reason="Interrupted", exit_code=75)
+            elif command["reason"] in {"Interrupted", "Scratch volume full"}:
+                self.ended(phase="Interrupted", reason=command["reason"], exit_code=75)
                 return
             else:
                 self.ended(reason=command["reason"])

@@ -104,6 +104,11 @@ ACCEPTED: list[Change] = [
     {"joinTimeout": "1h30m"},
     {"joinTimeout": "500ms"},
     {"rejoinTimeout": "0s"},
+    {"uploadTimeout": "15m"},
+    {"template": {"scratchSize": "20Gi"}},
+    {"fileOutputs": [{"s3": {"bucket": "b"}, "presignedLocations": {"expiresIn": "24h"}}]},
+    {"fileOutputs": [{"presignedLocations": {}}]},
+    output(backupStorage={"gcp": {"bucket": "b", "credentialsSecretRef": {"name": "k"}}}),
     {"desiredState": "Stopped"},
     {"limits": {"maxDuration": "2h", "maxSize": "10Gi", "maxParts": 3}},
     {"limits": {"maxSize": 1000000}},
@@ -238,6 +243,21 @@ REFUSED: list[tuple[Change, str]] = [
     ({"joinTimeout": "0s"}, "joinTimeout must be a duration longer than 0s"),
     ({"joinTimeout": "-5s"}, "joinTimeout must be a duration longer than 0s"),
     ({"joinTimeout": "99999h"}, "joinTimeout must be a duration longer than 0s"),
+    ({"uploadTimeout": "0s"}, "uploadTimeout must be a duration longer than 0s"),
+    ({"template": {"scratchSize": "much"}}, "template.scratchSize must be a quantity greater than 0"),
+    (
+        output(presignedLocations={}),
+        "presignedLocations: only S3 gives such URLs: remove it, or use s3",
+    ),
+    (
+        {"fileOutputs": [{"presignedLocations": {"expiresIn": "169h"}}]},
+        "presignedLocations.expiresIn must be a duration from 1s to 168h",
+    ),
+    (output(backupStorage={}), "backupStorage needs exactly one destination: set one of backupStorage.s3"),
+    (
+        output(backupStorage={"s3": {"bucket": "b", "secret": "hush"}}),
+        "s3.access_key, s3.secret and s3.session_token must not stand in a manifest",
+    ),
     ({"rejoinTimeout": "5"}, "rejoinTimeout must be a duration 0s or longer"),
     ({"limits": {"maxDuration": "0s"}}, "limits.maxDuration must be a duration longer than 0s"),
     (
@@ -551,6 +571,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
         {"url": "wss://b", "credentialsSecretRef": {"name": "k"}},
     ),
     "rejoinTimeout": ("10s", "20s"),
+    "uploadTimeout": ("10m", "20m"),
     "limits": ({"maxParts": 2}, {"maxParts": 3}),
     "storage": (PVC, S3),
 }

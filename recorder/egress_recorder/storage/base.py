@@ -70,6 +70,14 @@ class ObjectStore(Protocol):
 
 
 @runtime_checkable
+class PresigningStorage(Protocol):
+    """A place that can let anybody read one object for a while, by its URL."""
+
+    def presigned(self, key: str, seconds: float) -> str:
+        """Return a URL that holds a signature: it reads the object, and is a secret as long as it is valid."""
+
+
+@runtime_checkable
 class WholeStorage(ObjectStore, Protocol):
     """A place whose objects have no parts that could be replaced: a file is sent whole, after its end."""
 

@@ -161,6 +161,15 @@ class S3Storage:
         """Return the object's URL, without a signature."""
         return object_url(self._destination, self._endpoint, key)
 
+    def presigned(self, key: str, seconds: float) -> str:
+        """Return a presigned GET; it is valid no longer than the credentials that sign it."""
+        with self._connection.faults(key) as client:
+            return client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": checked_key(key, self._filepath)},
+                ExpiresIn=int(seconds),
+            )
+
     def _properties(self, nonce: str) -> dict[str, Any]:
         """Return what every object of this destination gets."""
         wanted = self._destination

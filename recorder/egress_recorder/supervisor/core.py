@@ -20,6 +20,7 @@ from egress_recorder.supervisor.delivery import Delivery
 from egress_recorder.supervisor.destinations import Destinations
 from egress_recorder.supervisor.part import PartEnd, PartRunner
 from egress_recorder.supervisor.process import CaptureChild
+from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.verdict import Verdict
 
@@ -52,12 +53,20 @@ class Supervisor:
         self._account = Account(config, board, now=settings.now)
         self._ledger = self._account.ledger
         self._destinations = Destinations(config, settings, self._account)
+        self._scratch = ScratchWatch(
+            settings.scratch,
+            config.scratch_size,
+            self._account,
+            interval=settings.scratch_interval,
+            on_full=lambda: self._runner.end_part(EndReason.SCRATCH_FULL),
+        )
         self._delivery = Delivery(
             self._account,
             finalize_command=settings.finalize_command,
             hold_pause=settings.hold_pause,
             on_change=self._request_manifest,
             on_backup=self._destinations.use_backup,
+            scratch=self._scratch,
         )
         self._runner = PartRunner(
             config,
@@ -102,6 +111,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 self._delivery.begin(group)
+                watch = group.create_task(self._scratch.run(), name="scratch")
                 destinations = group.create_task(self._prepare_destinations(), name="destinations")
                 try:
                     verdict = await self._record()
@@ -130,6 +140,7 @@ class Supervisor:
                     if not await writer.close(attempts=4 if patient else 1):
                         logger.warning("the last manifest was not written everywhere")
                     self._board.update(manifest_location=writer.location)
+                watch.cancel()
         finally:
             self._destinations.close()
             if self._child is not None:
@@ -174,9 +185,16 @@ class Supervisor:
             self._request_manifest()
             if (verdict := self._judge(end, budget)) is not None:
                 return verdict
-            self._board.update(recording=False, degraded="", in_room=False, message="resuming after a crash")
+            message = (
+                "the scratch volume is full: waiting for uploads"
+                if end.fills_scratch
+                else "resuming after a crash"
+            )
+            self._board.update(recording=False, degraded="", in_room=False, message=message)
             backoff = settings.first_backoff if end.had_media else min(backoff, settings.longest_backoff)
-            if await self._within(self._ending, backoff):
+            await self._within(self._ending, backoff)
+            await self._scratch.wait_for_room(self._ending)
+            if self._ending.is_set():
                 return self._without_capture()
             backoff *= 2
             self._child = settings.spawn()
@@ -184,6 +202,8 @@ class Supervisor:
     def _judge(self, end: PartEnd, budget: int) -> Verdict | None:
         """Return the verdict after a part, None when a next one is to follow in this process."""
         spent = self._runner.attempts >= budget or self._ledger.next_number > self._config.max_parts
+        if end.fills_scratch and not spent and self._end_reason is None:
+            return None
         if end.ended is not None and (end.in_order or spent or self._end_reason is not None):
             return verdicts.of_ended(
                 end.ended, stop_requested=self._stop_requested, earlier_media=self._ledger.has_media

@@ -22,6 +22,7 @@ from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.copies import upload_everywhere
 from egress_recorder.supervisor.mending import Files, Mender
 from egress_recorder.supervisor.outputs import Output
+from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
 
@@ -42,11 +43,12 @@ class Delivery:
         hold_pause: float | None,
         on_change: Callable[[], None],
         on_backup: Callable[[Output], None],
+        scratch: ScratchWatch,
     ) -> None:
         """`hold_pause`: seconds between two tries with a last copy; None: it stays where it is, nobody waits."""
         self._account = account
         self._ledger = account.ledger
-        self._mender = Mender(account.ledger, command=finalize_command)
+        self._mender = Mender(account.ledger, scratch, command=finalize_command)
         self._on_change = on_change
         self._on_backup = on_backup
         self._hold_pause = hold_pause
@@ -205,7 +207,13 @@ class Delivery:
         self._on_change()
 
     def _done(self, number: int, output: Output, uploaded: Uploaded, why: RecorderError | None) -> None:
-        self._ledger.named(number, output.index, filename=uploaded.key, location=uploaded.location)
+        self._ledger.named(
+            number,
+            output.index,
+            filename=uploaded.key,
+            location=uploaded.location,
+            presigned=uploaded.presigned,
+        )
         if why is not None:
             self._account.backed_up(output.name, why)
             self._on_backup(output)

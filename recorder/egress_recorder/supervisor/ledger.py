@@ -6,6 +6,7 @@ media and the beginning of the next one's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -38,6 +39,8 @@ class OwnPart:
     """Files of which nothing was left."""
     files: tuple[tuple[str, str], ...] = field(default=())
     """(name, location) per output; the location is empty until that upload succeeded."""
+    presigned: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """By output; only for the status."""
 
     @property
     def size(self) -> int:
@@ -135,12 +138,15 @@ class Ledger:
         """Note what was left of each file of a part; `without` are those of which nothing was."""
         self._own[number] = replace(self._own[number], durations=durations, without=without)
 
-    def named(self, number: int, output: int, *, filename: str, location: str = "") -> None:
+    def named(
+        self, number: int, output: int, *, filename: str, location: str = "", presigned: str = ""
+    ) -> None:
         """Note the name of a part in one output, and its location once the upload succeeded."""
         part = self._own[number]
         files = list(part.files)
         files[output] = (filename, location)
-        self._own[number] = replace(part, files=tuple(files))
+        signed = {**part.presigned, output: presigned} if presigned else part.presigned
+        self._own[number] = replace(part, files=tuple(files), presigned=signed)
 
     def dropped(self, number: int) -> None:
         """Forget a part of which no media was left."""
@@ -280,6 +286,7 @@ class Ledger:
             FileResult(
                 filename=filename,
                 location=location,
+                presigned=part.presigned.get(output, ""),
                 started_at=part.started_at,
                 ended_at=part.ended_at,
                 duration=part.duration_of(self.file_of[output]),

@@ -10,6 +10,7 @@ from pathlib import Path
 from egress_recorder.contract import EndReason
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.salvage import Salvaged, salvage
+from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
@@ -21,9 +22,10 @@ Files = Mapping[int, Path]
 class Mender:
     """Finalises files of a part and keeps the ledger's account of them."""
 
-    def __init__(self, ledger: Ledger, *, command: Sequence[str]) -> None:
+    def __init__(self, ledger: Ledger, scratch: ScratchWatch, *, command: Sequence[str]) -> None:
         self._ledger = ledger
         self._command = command
+        self._scratch = scratch
 
     async def crashed(self, number: int, paths: Files) -> Files:
         """Return what was left of a crashed part's files; an empty part is dropped."""
@@ -65,7 +67,8 @@ class Mender:
         left: dict[int, Salvaged] = {}
         without: set[int] = set()
         for file, path in paths.items():
-            found = await salvage(path, command=self._command)
+            room = await self._scratch.room()
+            found = await salvage(path, command=self._command, room=room.free)
             if found is None:
                 logger.warning("a file has no media", extra={"part": number, "path": str(path)})
                 without.add(file)

@@ -97,6 +97,7 @@ async def open_outputs(
             policy=policy,
             overwrite=output.overwrite,
             deadline=deadline,
+            presign=output.presigned_expires,
         )
         return Target(storage=storage, uploader=uploader)
 

@@ -34,6 +34,11 @@ class PartEnd:
         """True when the capture process decided the end; a fault of its own is followed by a next part."""
         return self.ended is not None and self.ended.exit_code is not ExitCode.SOFTWARE
 
+    @property
+    def fills_scratch(self) -> bool:
+        """True when it ended for want of room: the next part waits for the upload."""
+        return self.ended is not None and self.ended.reason is EndReason.SCRATCH_FULL
+
 
 class PartRunner:
     """Runs parts one after the other. `ending` is asked whether events still mean a running recording."""
@@ -62,6 +67,11 @@ class PartRunner:
         self._ending, self._within = reason, within
         if self._attempt is not None:
             self._attempt.stop(reason, within=within)
+
+    def end_part(self, reason: EndReason) -> None:
+        """End the running part only: a next one may follow."""
+        if self._attempt is not None:
+            self._attempt.stop(reason)
 
     def renew_token(self, token: str) -> None:
         """Hand a renewed token to the running part."""

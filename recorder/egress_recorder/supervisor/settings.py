@@ -37,4 +37,6 @@ class Settings:
     longest_backoff: float = 10.0
     hold_pause: float | None = None
     """Between two tries with the last copy of a file that no storage takes; None: the process ends, the file stays."""
+    scratch_interval: float = 1.0
+    """Between two looks at the scratch volume: less than 1 MB at 6 Mbit/s."""
     now: Callable[[], datetime] = utc_now

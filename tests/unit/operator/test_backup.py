@@ -38,7 +38,7 @@ def test_an_outputs_own_backup_comes_before_the_operators() -> None:
     entries = document["resolved"]["storage"]
     assert entries[0]["backup"] == {"origin": "output", **SPARE}
     assert entries[1]["backup"] == {"origin": "operator", "pvc": {"claimName": "rescue"}}
-    outputs = jobs.recorder_config(one, document, part=1, grace=600).outputs
+    outputs = jobs.recorder_config(one, document, part=1, settings=Settings()).outputs
     assert getattr(outputs[0].backup, "bucket", "") == "spare"
     assert getattr(outputs[1].backup, "claim_name", "") == "rescue"
 
@@ -46,7 +46,7 @@ def test_an_outputs_own_backup_comes_before_the_operators() -> None:
 def test_without_a_backup_nothing_of_it_is_shown_and_an_older_recorder_will_do() -> None:
     one, document = resolved({"filepath": "a", **S3})
 
-    config = jobs.recorder_config(one, document, part=1)
+    config = jobs.recorder_config(one, document, part=1, settings=Settings())
     assert "backup" not in document["resolved"]["storage"][0]
     assert (config.outputs[0].backup, config.upload_timeout, config.min_contract_version) == (None, None, 1)
 
@@ -54,7 +54,7 @@ def test_without_a_backup_nothing_of_it_is_shown_and_an_older_recorder_will_do()
 def test_the_configuration_says_how_long_uploads_and_the_pods_end_may_take() -> None:
     one, document = resolved({"filepath": "a", **S3}, uploadTimeout="90s")
 
-    config = jobs.recorder_config(one, document, part=1, grace=600)
+    config = jobs.recorder_config(one, document, part=1, settings=Settings())
 
     assert (config.upload_timeout, config.termination_grace, config.min_contract_version) == (90.0, 600.0, 2)
 

@@ -26,7 +26,7 @@ def config_of(*outputs: dict[str, Any], **spec: Any) -> RecorderConfig:
     document = facts.gather(observed(of=one, room=ABSENT))
     document["resolved"]["url"] = "ws://livekit"
     filenames.resolve_names(one, document)
-    return jobs.recorder_config(one, document, part=1)
+    return jobs.recorder_config(one, document, part=1, settings=Settings())
 
 
 def secrets_of(*outputs: dict[str, Any], **spec: Any) -> list[str]:

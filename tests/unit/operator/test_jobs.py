@@ -29,7 +29,7 @@ def resolved(**spec: Any) -> tuple[Any, dict[str, Any]]:
 
 def config_of(part: int = 1, **spec: Any) -> RecorderConfig:
     one, document = resolved(**spec)
-    return jobs.recorder_config(one, document, part=part)
+    return jobs.recorder_config(one, document, part=part, settings=Settings())
 
 
 def job_of(**spec: Any) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
     gap = {"startedAt": "2026-11-22T09:05:00Z", "duration": "3s", "reason": "crash"}
     numbers = {"duration": "1m2.5s", "frames": 1870, "framesDropped": 5, "silenceInserted": "250ms"}
     one = recording(status=status(parts=[entry], gaps=[gap], progress=numbers))
-    config = jobs.recorder_config(one, facts.gather(observed(of=one)), part=2)
+    config = jobs.recorder_config(one, facts.gather(observed(of=one)), part=2, settings=Settings())
 
     assert config.part == 2
     assert [(part.part, part.duration, part.size) for part in config.prior.parts] == [(1, 62.5, 7)]
@@ -148,7 +148,7 @@ def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
 
 def test_the_secret_holds_the_contracts_files_and_dies_with_the_recording() -> None:
     one, document = resolved()
-    config = jobs.recorder_config(one, document, part=1)
+    config = jobs.recorder_config(one, document, part=1, settings=Settings())
     secret = jobs.secret_manifest(one, config, token="t", control_token="c")
 
     assert set(secret["stringData"]) == {"config.json", "token", "control-token", "desired-state.json"}

@@ -208,3 +208,29 @@ async def test_a_foreign_object_is_replaced_only_where_that_is_asked_for(
     replacing = Uploader(storage, name="out", egress_id="EG_x", policy=FAST, overwrite=True)  # type: ignore[arg-type]
     replaced = await replacing.upload("a.mp4", file)
     assert (replaced.key, storage.objects["a.mp4"]) == ("a.mp4", b"0123456789")
+
+
+class Signing(MemoryStorage):
+    def presigned(self, key: str, seconds: float) -> str:
+        self._step("presigned")
+        return f"mem://{key}?signature=s&expires={seconds:g}"
+
+
+async def test_a_location_is_signed_only_where_that_is_asked_for(file: Path) -> None:
+    storage = Signing()
+
+    plain = await uploader(storage).upload("a.mp4", file)
+    signing = Uploader(storage, name="out", egress_id="EG_x", policy=FAST, presign=60)  # type: ignore[arg-type]
+    signed = await signing.upload("b.mp4", file)
+
+    assert (plain.location, plain.presigned) == ("mem://a.mp4", "")
+    assert (signed.location, signed.presigned) == ("mem://b.mp4", "mem://b.mp4?signature=s&expires=60")
+
+
+async def test_a_signature_that_fails_costs_no_file(file: Path) -> None:
+    storage = Signing()
+    storage.faults["presigned"] = [AuthorizationError("expired")]
+    signing = Uploader(storage, name="out", egress_id="EG_x", policy=FAST, presign=60)  # type: ignore[arg-type]
+
+    assert (await signing.upload("a.mp4", file)).presigned == ""
+    assert storage.objects["a.mp4"] == b"0123456789"
