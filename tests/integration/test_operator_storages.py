@@ -144,3 +144,24 @@ def test_deleting_a_recording_whose_file_is_held_gives_it_up(scene: Scene) -> No
         while recording.get() is not None:
             assert time.monotonic() < deadline, recording.status()
             time.sleep(0.2)
+
+
+def test_a_scratch_volume_that_fills_up_costs_a_gap_and_no_media(scene: Scene, tmp_path: Path) -> None:
+    with scene.publisher("--bitrate", "3000"):
+        recording = scene.participant(template={"scratchSize": "4Mi"})
+        recording.until_reason("ScratchFilling", timeout=120)
+        status = recording.until(lambda s: len(s.get("parts", [])) > 1, 120, "next part")
+        assert status["phase"] == "Active"
+        recording.until_recording()
+        time.sleep(1)
+        recording.stop()
+        status = recording.until_phase("Complete", timeout=60)
+
+    first, second = status["parts"][:2]
+    assert first["endReason"] == "Scratch volume full"
+    assert first["size"] < 4 << 20
+    assert "location" in first
+    assert "location" in second
+    assert status["gaps"][0]["reason"] == "Scratch volume full"
+    assert "retryCount" not in status  # all in one pod
+    assert all(report.duration > 0 for report in recording.files(tmp_path))
