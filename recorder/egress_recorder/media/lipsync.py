@@ -49,6 +49,10 @@ class Slew:
         return self._value
 
 
+EARLIEST, LATEST = -1.0, 5.0
+"""Seconds between which a measured delay is believed; beyond them a counter was restarted."""
+
+
 class LipSync:
     """The correction of pictures in seconds, from the measured delays of the sound and of the shown video track."""
 
@@ -58,8 +62,8 @@ class LipSync:
         self._delays: dict[str, deque[tuple[float, float]]] = {}
 
     def measured(self, track: str, seconds: float, at: float) -> None:
-        """Take one measurement. Negative or absurd ones (a restarted counter) are ignored."""
-        if 0.0 <= seconds < 5.0:
+        """Take one measurement, negative when the track's times lie before their receipt; absurd ones are ignored."""
+        if EARLIEST <= seconds < LATEST:
             self._delays.setdefault(track, deque(maxlen=self._memory)).append((at, seconds))
 
     def forget(self, track: str) -> None:

@@ -34,14 +34,16 @@ class ReceiveDelay:
     def interval(self, total: float, count: int) -> float | None:
         """Return the seconds from the receipt to the time that the sink was given, None when nothing came.
 
+        Negative when libwebrtc's render time lies before the receipt: its extrapolation of RTP times learns for seconds
+        from a sender that begins slowly and catches up (seen: 100 ms).
         `total` is the sum of the delays of `count` items since the subscription (0 at first; less than before: a new one).
         """
         last, self._last = self._last, (total, count)
         lead = self._lead()
         self._leads.clear()
-        if count <= last[1]:
+        if count <= last[1] or total < last[0]:
             return None
-        return max(0.0, (total - last[0]) / (count - last[1]) + lead)
+        return (total - last[0]) / (count - last[1]) + lead
 
     def _lead(self) -> float:
         """The mean: the processing delay is one as well, and on a lossy path both have the same long tail."""

@@ -94,7 +94,7 @@ def test_without_sound_the_receive_delay_is_the_pictures() -> None:
     assert made.corrections.receive_delay == pytest.approx(0.014)
 
 
-@pytest.mark.parametrize("absurd", [-0.1, 7.0])
+@pytest.mark.parametrize("absurd", [-1.1, 7.0])
 def test_a_restarted_counter_is_no_delay(absurd: float) -> None:
     made = timeline()
     made.delay("mic", absurd, START)

@@ -152,9 +152,16 @@ def test_without_sound_nothing_is_corrected_and_a_lost_sound_keeps_the_last_corr
 def test_impossible_delays_are_ignored() -> None:
     sync = LipSync()
     sync.measured("v", 0.0, 0.0)
-    for value in (-1.0, 900.0):
+    for value in (-1.1, 900.0):
         sync.measured("a", value, 0.0)
     assert sync.correction("v", "a", 1.0) == 0.0
+
+
+def test_a_picture_whose_time_lies_before_its_receipt_is_moved_later_by_that_too() -> None:
+    sync = LipSync()
+    sync.measured("v", -0.08, 0.0)
+    sync.measured("a", 0.04, 0.0)
+    assert sync.correction("v", "a", 1.0) == pytest.approx(0.12 + SOUND_LAG)
 
 
 # ---- canvas
