@@ -66,3 +66,48 @@ def test_two_outputs_of_one_name_at_two_destinations_are_a_copy() -> None:
     made = plan(observed(of=recording(fileOutputs=outputs), room=PRESENT), now=NOW)
 
     assert any(isinstance(action, CreateJob) for action in made.before)
+
+
+@pytest.mark.parametrize(
+    ("kind", "types", "spec", "expected"),
+    [
+        (names.PARTICIPANT_KIND, [None], {}, ["MP4"]),
+        (names.PARTICIPANT_KIND, ["DEFAULT_FILETYPE", "MP3", "OGG"], {}, ["MP4", "MP3", "OGG"]),
+        (names.PARTICIPANT_KIND, [None], {"advanced": {"audioCodec": "OPUS"}}, ["MP4"]),
+        (TC, [None, "WAV"], {"audioTrackId": "TR_a", "videoTrackId": None}, ["OGG", "WAV"]),
+        (TC, [None], {"audioTrackId": "TR_a"}, ["MP4"]),
+        (
+            TC,
+            [None],
+            {"audioTrackId": "TR_a", "videoTrackId": None, "advanced": {"audioCodec": "AAC"}},
+            ["MP4"],
+        ),
+        (
+            TC,
+            ["DEFAULT_FILETYPE"],
+            {"audioTrackId": "TR_a", "videoTrackId": None, "advanced": {"audioCodec": "AC_MP3"}},
+            ["MP3"],
+        ),
+    ],
+)
+def test_each_output_has_the_type_that_is_said_or_the_one_that_livekit_chooses(
+    kind: str, types: list[str | None], spec: dict[str, Any], expected: list[str]
+) -> None:
+    outputs = [
+        {"filepath": f"a{n}", **({"fileType": name} if name else {}), **PVC} for n, name in enumerate(types)
+    ]
+    one = recording(kind, fileOutputs=outputs, **spec)
+    document = facts.gather(observed(of=one, room=PRESENT))
+    filenames.resolve_names(one, document)
+
+    assert document["resolved"]["fileTypes"] == expected
+    made = [path.rpartition(".")[2].upper() for path in document["resolved"]["filepaths"]]
+    assert made == expected
+
+
+def test_one_name_with_two_types_is_two_files() -> None:
+    outputs = [{"filepath": "a", "fileType": name, **PVC} for name in ("MP4", "OGG")]
+
+    made = plan(observed(of=recording(fileOutputs=outputs), room=PRESENT), now=NOW)
+
+    assert any(isinstance(action, CreateJob) for action in made.before)

@@ -52,6 +52,27 @@ def test_names_are_resolved_once_and_later_parts_find_them() -> None:
     assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
 
 
+def test_the_recorder_is_told_the_type_of_each_file_and_which_release_it_must_be() -> None:
+    outputs = [{"filepath": "a", "fileType": name, "pvc": {"claimName": "c"}} for name in ("MP4", "OGG")]
+    config = config_of(fileOutputs=outputs)
+
+    assert [(output.filepath, output.file_type) for output in config.outputs] == [
+        ("a.mp4", "MP4"),
+        ("a.ogg", "OGG"),
+    ]
+    assert config.min_contract_version == 2
+    assert config_of(fileOutputs=outputs[:1]).min_contract_version == 1
+
+
+def test_a_recording_whose_names_an_earlier_operator_resolved_stays_what_it_is() -> None:
+    one, document = resolved(fileOutputs=[{"filepath": "a", "pvc": {"claimName": "c"}}])
+    del document["resolved"]["fileTypes"]
+
+    config = jobs.recorder_config(one, document, part=2, settings=Settings())
+
+    assert [output.file_type for output in config.outputs] == ["MP4"]
+
+
 def test_a_participants_configuration_carries_the_whole_spec() -> None:
     config = config_of(
         screenShare=True,
