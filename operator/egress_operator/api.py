@@ -11,6 +11,12 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from egress_operator.api_encoding import Advanced
+from egress_operator.api_files import (
+    PARTICIPANT_FILES,
+    SOUND_FILES,
+    VIDEO_TRACK_FILES,
+    audio_codec_files,
+)
 from egress_operator.api_parts import (
     DEFAULT_MAX_PARTS,
     FileOutput,
@@ -199,6 +205,8 @@ Spec = ParticipantEgressSpec | TrackCompositeEgressSpec
 SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     PARTICIPANT_KIND: [
         _ONE_ENCODING,
+        PARTICIPANT_FILES,
+        audio_codec_files(),
         no_track_tokens(
             "a ParticipantEgress records all that its participant publishes: use {publisher_identity}"
         ),
@@ -206,6 +214,9 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     ],
     TRACK_COMPOSITE_KIND: [
         _ONE_ENCODING,
+        VIDEO_TRACK_FILES,
+        SOUND_FILES,
+        audio_codec_files(sound_alone="!has(self.videoTrackId)"),
         rule(
             "has(self.audioTrackId) || has(self.videoTrackId)",
             "a track composite needs a track: set audioTrackId, videoTrackId or both",

@@ -9,7 +9,15 @@ from pydantic import ConfigDict, Field
 from egress_operator.api_storage import KINDS, BackupStorage, Place, SecretRef, at_most_one
 from egress_operator.schema import ApiModel, rule
 from egress_operator.units import parse_duration
-from egress_recorder.contract import TOKENS, TRACK_TOKENS, in_words
+from egress_recorder.contract import (
+    DEFAULT_FILETYPE,
+    FILE_KINDS,
+    SOUND_ONLY,
+    TOKENS,
+    TRACK_TOKENS,
+    WITH_PICTURES,
+    in_words,
+)
 
 DEFAULT_MAX_PARTS = 20
 
@@ -94,11 +102,18 @@ class FileOutput(Place):
         }
     )
 
-    file_type: Literal["MP4"] | None = Field(default=None, description="Container; absent: MP4.")
+    file_type: Literal[(DEFAULT_FILETYPE, *FILE_KINDS)] | None = Field(  # type: ignore[valid-type]
+        default=None,
+        description="LiveKit's EncodedFileType: "
+        + ", ".join(WITH_PICTURES)
+        + " hold pictures and sound, "
+        + ", ".join(SOUND_ONLY)
+        + " sound only. Absent or DEFAULT_FILETYPE: MP4; OGG where only an audio track is recorded (docs/outputs).",
+    )
     filepath: str | None = Field(
         default=None,
         max_length=512,
-        description="Object key or path; absent or ending in /: {room_name}-{time} is appended. Tokens: "
+        description="Object key or path, its extension made that of fileType; absent or ending in /: {room_name}-{time} is appended. Tokens: "
         + in_words(TOKENS)
         + " (docs/names.md).",
         json_schema_extra={

@@ -118,6 +118,9 @@ class ResolvedInfo(ApiModel):
     preset: _Name | None = None
     encoding: EncodingInfo | None = None
     filepaths: Annotated[list[_Name], Field(max_length=10)] | None = None
+    file_types: Annotated[list[_Name], Field(max_length=10)] | None = Field(
+        default=None, description="Type of each file, as said or chosen."
+    )
     storage: Annotated[list[StorageInfo], Field(max_length=10)] | None = Field(
         default=None, description="Destination of each entry of spec.fileOutputs."
     )

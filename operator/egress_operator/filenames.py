@@ -1,4 +1,4 @@
-"""Owns the names of a recording's files, as far as the operator knows them: resolved once, refused when wrong. Pure."""
+"""Owns types and names of a recording's files, as far as the operator knows them: resolved once, refused when wrong. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
 from egress_operator.model import Document, Recording
 from egress_operator.units import parse_time
-from egress_recorder.contract import ContractError, NameValues, refuse_meaningless, resolve_filepath
+from egress_recorder.contract import (
+    DEFAULT_FILETYPE,
+    FILE_KINDS,
+    ContractError,
+    FileType,
+    NameValues,
+    default_type,
+    refuse_meaningless,
+    resolve_filepath,
+)
 
 
 def resolve_names(recording: Recording, facts: Document) -> None:
@@ -34,14 +43,23 @@ def resolve_names(recording: Recording, facts: Document) -> None:
         track_id=track_id,
         track_type=track_type,
     )
-    paths = []
-    for index, output in enumerate(spec.file_outputs):
+    types, paths = file_types(spec), []
+    for index, (output, file_type) in enumerate(zip(spec.file_outputs, types, strict=True)):
         try:
             refuse_meaningless(output.filepath or "", one_track=track_id is not None, resource=True)
-            paths.append(resolve_filepath(output.filepath or "", values))
+            paths.append(resolve_filepath(output.filepath or "", values, FILE_KINDS[file_type].extension))
         except ContractError as error:
             raise ValueError(f"spec.fileOutputs[{index}]: {error}") from None
-    resolved["filepaths"] = paths
+    resolved["filepaths"], resolved["fileTypes"] = paths, types
+
+
+def file_types(spec: Spec) -> list[FileType]:
+    """Return the type of each output, as LiveKit chooses it where none is said (reference livekit-egress.md §3.1)."""
+    pictures = not isinstance(spec, TrackCompositeEgressSpec) or bool(spec.video_track_id)
+    codec = (spec.advanced and spec.advanced.audio_codec) or ""
+    chosen = default_type(pictures=pictures, codec=codec)
+    said = (output.file_type for output in spec.file_outputs)
+    return [chosen if name in {None, DEFAULT_FILETYPE} else name for name in said]
 
 
 def refuse_same_names(facts: Mapping[str, Any]) -> None:

@@ -42,18 +42,22 @@ def recorder_config(
     resolved = facts["resolved"]
     places = storage.every_place(spec, facts)
     spares = storage.backups(facts) or (None,) * len(spec.file_outputs)
+    # An operator that knew MP4 only resolved the names of a recording that goes on.
+    types = resolved.get("fileTypes") or ["MP4"] * len(resolved["filepaths"])
     outputs = tuple(
         FileOutputConfig(
             filepath=filepath,
+            file_type=file_type,
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
             overwrite=bool(output.overwrite),
             presigned_expires=output.presigned_locations and output.presigned_locations.seconds,
             backup=None if spare is None else destination(places, spare),
         )
-        for output, filepath, place, spare in zip(
+        for output, filepath, file_type, place, spare in zip(
             spec.file_outputs,
             resolved["filepaths"],
+            types,
             storage.destinations(spec, facts),
             spares,
             strict=True,

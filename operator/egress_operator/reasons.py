@@ -65,6 +65,7 @@ REASONS: Final = MappingProxyType(
         "ProbeFailed": "the backup storage could not be written when the recording began",
         "StorageFailed": "a storage failed for good, the file is in the backup storage",
         "NoStorageTakesIt": "no storage takes a file: the recorder keeps it and goes on trying",
+        "WritingFailed": "a file could not be written on and ends there, the others go on",
         "NothingHeld": "no file is held any more",
         # Of the condition Finished.
         "InProgress": "the recording is not over",

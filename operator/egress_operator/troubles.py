@@ -23,12 +23,14 @@ _KINDS: Mapping[Trouble, str] = {
     Trouble.BACKUP_UNUSABLE: names.BACKUP_UNUSABLE,
     Trouble.BACKUP_USED: names.BACKUP_USED,
     Trouble.FILE_HELD: names.FILE_HELD,
+    Trouble.OUTPUT_CUT: names.OUTPUT_CUT,
 }
 _REASONS: Mapping[Trouble, str] = {
     Trouble.SCRATCH_PRESSURE: "ScratchFilling",
     Trouble.BACKUP_UNUSABLE: "ProbeFailed",
     Trouble.BACKUP_USED: "StorageFailed",
     Trouble.FILE_HELD: "NoStorageTakesIt",
+    Trouble.OUTPUT_CUT: "WritingFailed",
 }
 _OVER: Mapping[Trouble, Reason] = {
     Trouble.SCRATCH_PRESSURE: Reason("ScratchFreed", "the scratch volume has room again"),

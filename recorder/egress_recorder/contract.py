@@ -37,6 +37,16 @@ from egress_recorder.destinations import (
     S3Destination,
     VolumeDestination,
 )
+from egress_recorder.filetypes import (
+    DEFAULT_FILETYPE,
+    FILE_KINDS,
+    SOUND_ONLY,
+    WITH_PICTURES,
+    FileType,
+    default_type,
+    problem,
+    types_holding,
+)
 from egress_recorder.naming import (
     TOKENS,
     TRACK_TOKENS,
@@ -72,6 +82,14 @@ from egress_recorder.wire import ContractError
 from egress_recorder.wire import WireModel as _Model
 
 __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
+    "DEFAULT_FILETYPE",
+    "FILE_KINDS",
+    "SOUND_ONLY",
+    "WITH_PICTURES",
+    "FileType",
+    "default_type",
+    "problem",
+    "types_holding",
     "LONGEST_KEY_FRAME_INTERVAL",
     "OPUS_FREQUENCY",
     "AudioCodec",
@@ -173,6 +191,11 @@ class FileOutputConfig(_Model):
     """One file output. `filepath` is resolved by the operator as far as it can; the recorder does the rest."""
 
     filepath: str = Field(description="key in the destination with extension, see `resolve_filepath`")
+    file_type: FileType = Field(
+        default="MP4",
+        json_schema_extra={"since": 2},
+        description="LiveKit's EncodedFileType, never the default",
+    )
     destination: Destination
     disable_manifest: bool = Field(
         default=False, description="LiveKit's: no manifest beside this output's file"
@@ -433,7 +456,7 @@ class Manifest(_Model):
     @property
     def files(self) -> tuple[ManifestFile, ...]:
         """LiveKit's `files`: the objects that were uploaded, per part and output."""
-        hashes = {media.part: media.sha256 for media in self.media}
+        media = {one.part: one for one in self.media}
         return tuple(
             ManifestFile(
                 filename=part.filename,
@@ -441,7 +464,7 @@ class Manifest(_Model):
                 part=part.part,
                 output=part.output,
                 size=part.size,
-                sha256=hashes.get(part.part, ""),
+                sha256=_hash(media.get(part.part), part.output),
             )
             for part in self.parts
             if part.location
@@ -451,6 +474,12 @@ class Manifest(_Model):
     def parse(cls, text: str | bytes) -> Manifest:
         """Parse a manifest. Raises ContractError."""
         return _parse(cls, text, "manifest")
+
+
+def _hash(media: PartMedia | None, output: int) -> str:
+    if media is None:
+        return ""
+    return media.hashes[output] if output < len(media.hashes) else "" if media.hashes else media.sha256
 
 
 def _nanoseconds(time: datetime | None) -> int | None:

@@ -38,6 +38,7 @@ PART_TOKENS = ("part", "retry")
 """What tells the files of one recording apart: a name with one of them gets no `-p2`."""
 
 EXTENSION = ".mp4"
+"""Of a file whose type nobody named."""
 _KNOWN_EXTENSIONS = frozenset(
     {".mp4", ".ogg", ".mp3", ".webm", ".mkv", ".ts", ".m3u8", ".wav", ".flac", ".m4a", ".ivf"}
 )
@@ -97,12 +98,13 @@ def _safe(value: str) -> str:
     return re.sub(r"^\.+", lambda match: "_" * len(match.group()), cleaned) or "_"
 
 
-def resolve_filepath(filepath: str, values: NameValues) -> str:
+def resolve_filepath(filepath: str, values: NameValues, extension: str = EXTENSION) -> str:
     """Return the object key or relative path for a file output (LiveKit's rules, E:pkg/config/output_file.go).
 
     Empty or ending in "/": `{room_name}-{time}` is appended. A right extension stays, a known wrong one is replaced,
     an unknown one is kept and the right one appended. Tokens without a value stay, so that the function can be
-    applied again later; applying it twice changes nothing. A component that is too long is cut.
+    applied again later; applying it twice changes nothing. A component that is too long is cut. `extension` is that
+    of the file's type.
 
     Raises ContractError for an unknown token, a brace without partner or a name that no storage takes.
     """
@@ -114,8 +116,8 @@ def resolve_filepath(filepath: str, values: NameValues) -> str:
     resolved = _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
     if set(_TOKEN.sub("", path)) & {"{", "}"}:
         raise ContractError(f"filepath {filepath!r} has a brace without its partner")
-    stem, extension = _split_extension(resolved)
-    named = f"{stem if extension.lower() in _KNOWN_EXTENSIONS else resolved}{EXTENSION}"
+    stem, found = _split_extension(resolved)
+    named = f"{stem if found.lower() in _KNOWN_EXTENSIONS else resolved}{extension}"
     made = "/".join(_cut(component) for component in named.split("/"))
     if (size := len(made.encode())) > LONGEST_NAME:
         raise ContractError(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from egress_recorder.errors import AuthorizationError, MediaError, RecorderError
+from egress_recorder.filetypes import content_type
 from egress_recorder.naming import unique_filename
 from egress_recorder.retry import Deadline, RetryPolicy
 from egress_recorder.storage import (
@@ -30,7 +31,6 @@ from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = "video/mp4"
 PART_SIZE = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 """S3's limit; a larger file gets larger parts."""
@@ -154,7 +154,7 @@ class Uploader:
         lost = 0
         while True:
             upload = await self._retry(
-                lambda: storage.begin(key, CONTENT_TYPE, part_size=part_size), on_fault
+                lambda: storage.begin(key, content_type(key), part_size=part_size), on_fault
             )
             sent = 0
 
@@ -253,7 +253,7 @@ class Uploader:
 
 def _send_whole(storage: WholeStorage, key: str, path: Path, size: int, *, overwrite: bool) -> None:
     with FileSlice(path, 0, size) as data:
-        storage.put_whole(key, data, content_type=CONTENT_TYPE, overwrite=overwrite)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
+        storage.put_whole(key, data, content_type=content_type(key), overwrite=overwrite)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
 
 
 def _part_size(size: int, least: int) -> int:

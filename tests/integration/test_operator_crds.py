@@ -16,6 +16,7 @@ from devstack.kubeapi import ApiError, KubeApi
 from egress_operator.api import SPECS
 from egress_operator.names import API_VERSION, PARTICIPANT_KIND, PLURALS, TRACK_COMPOSITE_KIND
 from egress_operator.schema import camel
+from egress_recorder.contract import FILE_KINDS, problem
 
 pytestmark = pytest.mark.integration
 
@@ -117,6 +118,10 @@ ACCEPTED: list[Change] = [
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
     output(filepath="{namespace}/{name}/{egress_id}-{part}-{retry}", overwrite=True),
     output(filepath="calls/"),
+    *[output(fileType=name) for name in ("DEFAULT_FILETYPE", *FILE_KINDS) if name != "WEBM"],
+    {"fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in FILE_KINDS]},
+    {**output(fileType="MP3"), "advanced": {"audioCodec": "AC_MP3"}},
+    {**output(fileType="OGG"), "advanced": {"audioCodec": "OPUS"}},
     s3(
         region="eu-central-1",
         endpoint="http://127.0.0.1:9000",
@@ -214,7 +219,13 @@ REFUSED: list[tuple[Change, str]] = [
     ({"advanced": {"videoBitrate": 0}}, "spec.advanced.videoBitrate"),
     ({"advanced": {"videoCodec": "VP8"}}, "VP8 does not fit an MP4 file: use H264_MAIN, or remove it"),
     ({"advanced": {"videoCodec": "H265"}}, 'spec.advanced.videoCodec: Unsupported value: "H265"'),
-    ({"advanced": {"audioCodec": "AC_MP3"}}, "AC_MP3 does not fit an MP4 file: use AAC or OPUS"),
+    (
+        {"advanced": {"audioCodec": "AC_MP3"}},
+        "advanced.audioCodec fits no output: AAC goes into MP4, MKV, M4A; OPUS goes into",
+    ),
+    ({**output(fileType="OGG"), "advanced": {"audioCodec": "AAC"}}, "advanced.audioCodec fits no output"),
+    ({**output(fileType="FLAC"), "advanced": {"audioCodec": "OPUS"}}, "advanced.audioCodec fits no output"),
+    (output(fileType="WEBM"), "WEBM would hold the sound only, because pictures are H.264"),
     (
         {"advanced": {"audioFrequency": 44000}},
         "advanced.audioFrequency cannot have this value: AAC knows 8000",
@@ -277,7 +288,7 @@ REFUSED: list[tuple[Change, str]] = [
     ({"storage": {"gcp": {}}}, "gcp.bucket: Required value"),
     ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
     ({"ttlSecondsAfterFinished": "1h"}, "spec.ttlSecondsAfterFinished"),
-    (output(fileType="OGG"), "fileOutputs[0].fileType"),
+    (output(fileType="AVI"), "fileOutputs[0].fileType"),
     (
         output(filepath="{track_identity}"),
         "filepath has an unknown token or a lonely brace: the tokens are {room_name}",
@@ -468,13 +479,23 @@ def test_a_participant_egress_is_refused_with_a_sentence(
     assert "hush" not in refusal
 
 
+AUDIO_TRACK: Change = {"audioTrackId": "TR_audio", "videoTrackId": _REMOVE}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"audioTrackId": "TR_audio"},
-        {"audioTrackId": "TR_audio", "videoTrackId": _REMOVE},
+        AUDIO_TRACK,
         {"trackTimeout": "2m"},
+        *[{**AUDIO_TRACK, **output(fileType=name)} for name in FILE_KINDS],
+        {**AUDIO_TRACK, "advanced": {"audioCodec": "AC_MP3"}},
+        {**AUDIO_TRACK, "advanced": {"audioCodec": "AAC"}},
+        {
+            "audioTrackId": "TR_audio",
+            "fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in ("OGG", "MKV")],
+        },
     ],
     ids=_name,
 )
@@ -490,6 +511,16 @@ def test_a_track_composite_egress_is_accepted(api: KubeApi, space: str, changes:
             "a track composite needs a track: set audioTrackId, videoTrackId or both",
         ),
         ({"audioTrackId": ""}, "spec.audioTrackId"),
+        (
+            {"audioTrackId": "TR_audio", **output(fileType="OGG")},
+            "fileOutputs: the video track would be in no file, these types hold sound only: add an output with MP4",
+        ),
+        (output(fileType="OGG"), "a fileType that holds sound only needs audioTrackId"),
+        (
+            {"fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in ("MP4", "OGG")]},
+            "a fileType that holds sound only needs audioTrackId",
+        ),
+        ({"advanced": {"audioCodec": "AC_MP3"}}, "advanced.audioCodec fits no output"),
         ({"trackTimeout": "0s"}, "trackTimeout must be a duration longer than 0s"),
         ({"identity": "alice"}, 'unknown field "spec.identity"'),
         ({"joinTimeout": "1m"}, 'unknown field "spec.joinTimeout"'),
@@ -501,6 +532,25 @@ def test_a_track_composite_egress_is_refused_with_a_sentence(
     api: KubeApi, space: str, changes: Change, sentence: str
 ) -> None:
     assert sentence in send(api, space, TRACK_COMPOSITE_KIND, spec_of(TRACK_COMPOSITE_KIND, **changes))
+
+
+@pytest.mark.parametrize("codec", ["", "AAC", "OPUS", "AC_MP3"])
+def test_the_schema_refuses_the_files_that_a_recorder_would_refuse(
+    api: KubeApi, space: str, codec: str
+) -> None:
+    sources: list[tuple[str, Change, dict[str, bool]]] = [
+        (PARTICIPANT_KIND, {}, {"pictures": True, "sound": True, "named": False}),
+        (TRACK_COMPOSITE_KIND, {}, {"pictures": True, "sound": False}),
+        (TRACK_COMPOSITE_KIND, {"audioTrackId": "TR_audio"}, {"pictures": True, "sound": True}),
+        (TRACK_COMPOSITE_KIND, AUDIO_TRACK, {"pictures": False, "sound": True}),
+    ]
+    advanced = {"advanced": {"audioCodec": codec}} if codec else {}
+    for types in [*((name,) for name in FILE_KINDS), ("MP3", "OGG"), ("OGG", "MP4"), ("WEBM", "MKV")]:
+        outputs = {"fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in types]}
+        for kind, source, asked in sources:
+            refusal = send(api, space, kind, spec_of(kind, **source, **outputs, **advanced))
+            expected = problem(types, codec=codec, **asked)
+            assert bool(refusal) == bool(expected), (types, kind, source, refusal, expected)
 
 
 # ---- immutability: add, change and remove of each field --------------------------------------------------------

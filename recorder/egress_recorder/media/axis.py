@@ -1,28 +1,59 @@
 """Owns how the axis of a file is moved so that pictures are due at the ticks that show them; pure.
 
 A picture can only be shown at a tick, up to half of one away from its time, and since camera and grid have nearly the
-same rate that error would be the same through the whole file. So the axis itself moves, by at most a tick in all and
-slowly: sound follows by stretching, and the origin says what was done.
+same rate that error would be the same through the whole file. So the axis itself moves: by at most a tick at once while
+nothing is written yet (`phase`), and by at most another one slowly afterwards; sound follows by stretching, and the
+origin says what was done.
 """
 
 from __future__ import annotations
 
-RATE, RATE_YOUNG, YOUNG = 0.0005, 0.005, 10.0
-"""Seconds per second by which the axis is moved, the second one in the first `YOUNG` seconds of the file."""
+import cmath
+import math
+from collections.abc import Iterable
+
+RATE, RATE_MOST, SHARE = 0.0005, 0.005, 0.4
+"""Seconds per second by which the axis is moved: this share of the lateness, within these limits."""
 MOST, DEADBAND = 0.05, 0.002
-"""Seconds by which it may be moved in all (never more than a tick), and of lateness for which it is not moved."""
+"""Seconds by which it may be moved slowly (never more than a tick), and of lateness for which it is not moved."""
+AGREEMENT = 0.5
+"""Length of the mean phase vector (0: spread over the whole tick, 1: all the same) from which on a phase is one."""
+
+
+def phase(times: Iterable[float], fps: int) -> float:
+    """Return by how many seconds pictures at these file times are due after their nearest ticks, within half a tick.
+
+    The circular mean, 0 where there is none: a camera of another rate has pictures at all phases.
+    """
+    vectors = [cmath.rect(1.0, math.tau * time * fps) for time in times]
+    if not vectors:
+        return 0.0
+    mean = sum(vectors) / len(vectors)
+    return cmath.phase(mean) / math.tau / fps if abs(mean) >= AGREEMENT else 0.0
 
 
 class Axis:
     """The moves of one file's axis; all times are seconds."""
 
     def __init__(self, fps: int) -> None:
-        self._most = min(1 / fps, MOST)
+        self._fps, self._most = fps, min(1 / fps, MOST)
         self.moved = 0.0
         """Seconds by which it has been moved so far; positive: media time 0 is later."""
+        self._slewed = 0.0
         self._at: float | None = None
 
-    def step(self, lateness: float, now: float, origin: float, *, live: bool) -> float:
+    def jump(self, times: Iterable[float], *, sooner: bool) -> float:
+        """Return by how much the origin is moved at once for pictures at these file times, while nothing is written.
+
+        `sooner`: only to an earlier time.
+        """
+        lateness = phase(times, self._fps)
+        if sooner and lateness > 0:
+            lateness -= 1 / self._fps
+        self.moved += lateness
+        return lateness
+
+    def step(self, lateness: float, now: float, *, live: bool) -> float:
         """Return by how much the origin is moved now, when pictures are due `lateness` after their ticks.
 
         `live`: pictures come; without any there is nothing to be aligned.
@@ -31,7 +62,8 @@ class Axis:
         self._at = now
         if abs(lateness) < DEADBAND or not live:
             return 0.0
-        limit = elapsed * (RATE_YOUNG if now - origin < YOUNG else RATE)
-        wanted = self.moved + max(-limit, min(limit, lateness))
-        before, self.moved = self.moved, max(-self._most, min(self._most, wanted))
-        return self.moved - before
+        limit = elapsed * max(RATE, min(RATE_MOST, SHARE * abs(lateness)))
+        wanted = self._slewed + max(-limit, min(limit, lateness))
+        before, self._slewed = self._slewed, max(-self._most, min(self._most, wanted))
+        self.moved += self._slewed - before
+        return self._slewed - before

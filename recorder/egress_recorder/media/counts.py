@@ -7,14 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from egress_recorder.media.audioclock import AudioClock
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.media.lipsync import EARLIEST, LATEST, SOUND_LAG
 from egress_recorder.media.mailbox import SOUND_CHUNK, Mailbox
 from egress_recorder.media.videolane import VideoLane
 from egress_recorder.vocabulary import Corrections
-
-PLAUSIBLE_DELAY = 5.0
-"""Seconds; a measured delay beyond it is a restarted counter."""
-
 
 FIRST_INTERVAL = 0.1
 """Seconds that the first measurement stands for."""
@@ -63,8 +59,8 @@ class TimelineCounts:
 
     def delayed(self, seconds: float, at: float, *, sound: bool) -> None:
         """The receiver held back a track by so much around `at`."""
-        if 0.0 <= seconds < PLAUSIBLE_DELAY:
-            (self._sound if sound else self._picture).add(seconds + (OPUS_LOOKAHEAD if sound else 0.0), at)
+        if EARLIEST <= seconds < LATEST:
+            (self._sound if sound else self._picture).add(seconds + (SOUND_LAG if sound else 0.0), at)
 
     def over(self, added: int, removed: int) -> None:
         """A stream of sound is over; so many samples were added to it and removed from it."""

@@ -3,11 +3,13 @@
 File time 0 is the first media of any track; from there the file has one frame per tick and one sample per 1/48000 s
 up to its end, so that its length is the wall clock's. Pictures wait `HOLD` seconds in a ring, so that the lip-sync
 correction of their own moment is known, and are placed by it; encoded packets are never re-timed. Samples are
-counted per stream (`audioclock`). What nobody publishes is black and silence. The origin moves a little (`axis`).
+counted per stream (`audioclock`). What nobody publishes is black and silence. The origin moves a little (`axis`):
+nothing gets its place before `begin` has found the phase of the first pictures, so that this move costs nothing.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -31,6 +33,8 @@ LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
 STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
+BEGIN = 1.0
+"""Seconds of a file for whose first pictures everything waits; sound alone goes on without them then."""
 MAX_BACKLOG = 5.0
 """Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
@@ -54,7 +58,9 @@ class Timeline(Generic[P, C]):
 
     def __init__(self, fps: int, *, video: bool = True, audio: bool = True) -> None:
         self.origin: float | None = None
-        """Monotonic time of file time 0; None before the first media. Moves by at most a tick in a file's life."""
+        """Monotonic time of file time 0; None before the first media. Moves by at most two ticks in a file's life."""
+        self.first: float | None = None
+        """Monotonic time of the first media; never moves."""
         self.lane: VideoLane[P] = VideoLane(fps)
         self._fps, self._has_video, self._has_audio = fps, video, audio
         self._ring_limit = max(4, int(RING_SECONDS * 60))
@@ -67,6 +73,8 @@ class Timeline(Generic[P, C]):
         self._last_placed = 0.0
         self._audio_ready = 0
         self._axis = Axis(fps)
+        self._begun = False
+        self._early: list[tuple[str, C, int, float]] = []
         self.counts = TimelineCounts(fps)
 
     # ---- tracks ------------------------------------------------------------------------------------------
@@ -84,11 +92,12 @@ class Timeline(Generic[P, C]):
         if self._videos.pop(track, None):
             self._retire(track, at)
             return []
-        audio = self._audios.pop(track, None)
-        if audio is None:
+        if track not in self._audios:
             return []
-        self.counts.over(audio.clock.added, audio.clock.removed)
-        return audio.clock.flush()
+        early = self.begin(math.inf) if self._early else []
+        clock = self._audios.pop(track).clock
+        self.counts.over(clock.added, clock.removed)
+        return [*early, *clock.flush()]
 
     def muted(self, track: str, muted: bool, at: float) -> None:
         """The publisher muted the track (its picture goes at once) or unmuted it."""
@@ -101,6 +110,9 @@ class Timeline(Generic[P, C]):
 
     def delay(self, track: str, seconds: float, at: float) -> None:
         """The receiver delayed the track by `seconds` around `at`."""
+        if (audio := self._audios.get(track)) and audio.muted:
+            # A muted track has no packets; what its buffer says of them would move pictures that nothing can be met by.
+            return
         self._lipsync.measured(track, seconds, at)
         self.counts.delayed(seconds, at, sound=track in self._audios)
 
@@ -125,7 +137,7 @@ class Timeline(Generic[P, C]):
         video = self._videos.get(track)
         if video is None or video.muted or not self._has_video:
             return
-        self.origin = captured if self.origin is None else self.origin
+        self._start(captured)
         video.last = captured
         if track not in self._live:
             self._live.append(track)
@@ -141,9 +153,32 @@ class Timeline(Generic[P, C]):
             if audio.muted:
                 # A muted track delivers zeros for ever; they are not the first media of a recording.
                 return []
-            self.origin = arrived - count / SAMPLE_RATE
+            self._start(arrived - count / SAMPLE_RATE)
         audio.last = arrived
+        if not self._begun:
+            self._early.append((track, chunk, count, arrived))
+            return self.begin(arrived)
+        assert self.origin is not None
         return audio.clock.push(chunk, count, arrived - self.origin)
+
+    def begin(self, now: float) -> list[Placement[C]]:
+        """Fix where the file begins once its first pictures are there; return what of the waiting sound has its place.
+
+        To be called before `advance`; `now` may be infinite, then it begins with what there is.
+        """
+        if self._begun or self.origin is None:
+            return []
+        waited = now - self.origin if not self._ring else now - self._ring[0][2]
+        if self._has_video and waited < (HOLD_RESTLESS if self._ring else BEGIN):
+            return []
+        self._begun = True
+        self._jump()
+        early, self._early = self._early, []
+        placements: list[Placement[C]] = []
+        for track, chunk, count, arrived in early:
+            if audio := self._audios.get(track):
+                placements += audio.clock.push(chunk, count, arrived - self.origin)
+        return placements
 
     def lost(self, track: str, now: float) -> bool:
         """True when the track's place was filled with silence meanwhile: the caller opens it anew before pushing."""
@@ -152,7 +187,7 @@ class Timeline(Generic[P, C]):
 
     def advance(self, now: float) -> list[Tick[P]]:
         """Return the frames whose picture is final at `now`."""
-        if self.origin is None or not self._has_video:
+        if not self._begun or not self._has_video:
             return []
         self._drop_stale(now)
         while self._ring and self._ring[0][2] + self._hold(self._ring[0][0]) <= now:
@@ -171,7 +206,7 @@ class Timeline(Generic[P, C]):
 
     def audio_ready(self, now: float) -> int:
         """Return the sample position up to which all sound that can still come is placed."""
-        if self.origin is None:
+        if self.origin is None or not self._begun:
             return 0
         ready = int((now - self.origin - LATE) * SAMPLE_RATE)
         live = [
@@ -186,14 +221,30 @@ class Timeline(Generic[P, C]):
         """End the file at `at`: return the last frames, what sound still waited, and the total of samples."""
         if self.origin is None:
             return [], [], 0
+        early = self.begin(math.inf)
         while self._ring:
             self._place(*self._ring.popleft())
         length = max(0.0, at - self.origin)
         ticks = self.lane.ticks(length) if self._has_video else []
-        waiting = [(track, audio.clock.flush()) for track, audio in self._audios.items()]
+        waiting = [("", early), *((track, audio.clock.flush()) for track, audio in self._audios.items())]
         return ticks, waiting, max(self._audio_ready, round(length * SAMPLE_RATE))
 
     # ---- inside ------------------------------------------------------------------------------------------
+
+    def _start(self, at: float) -> None:
+        if self.origin is None:
+            self.origin = self.first = at
+
+    def _jump(self) -> None:
+        """Let the file begin where the first pictures are due at ticks."""
+        pictures = [(track, captured) for track, picture, captured in self._ring if picture is not None]
+        if not pictures or self.origin is None:
+            return
+        track, first = pictures[0]
+        correction = self._lipsync.correction(track, next(iter(self._audios), None), first)
+        times = [at - self.origin + correction for of, at in pictures if of == track]
+        # Where sound came first the file may only begin sooner: none of it is cut.
+        self.origin += self._axis.jump(times, sooner=bool(self._early) and self._early[0][3] < first)
 
     def _enqueue(self, track: str, picture: P | None, at: float) -> None:
         if self._ring:
@@ -226,7 +277,7 @@ class Timeline(Generic[P, C]):
     def _align(self, now: float) -> None:
         """Move the axis a little so that pictures are due at the ticks that show them."""
         assert self.origin is not None
-        if step := self._axis.step(self.lane.lateness, now, self.origin, live=bool(self._live)):
+        if step := self._axis.step(self.lane.lateness, now, live=bool(self._live)):
             self.origin += step
             self.lane.shift(-step)
             for audio in self._audios.values():

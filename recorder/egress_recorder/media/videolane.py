@@ -63,8 +63,8 @@ class VideoLane(Generic[P]):
         """Show `picture` (None: black) from `file_time` on. Calls come in the order of their times."""
         tick = self._round(file_time * self._fps)
         if picture is None:
-            # The end of a picture is never too late.
-            tick = max(tick, self._next, self._last)
+            # The end of a picture is never too late; what comes after it may have another phase.
+            tick, self._placed = max(tick, self._next, self._last), 0
         if tick < self._next:
             # Its tick is written already.
             self.dropped += 1

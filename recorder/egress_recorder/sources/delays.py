@@ -8,7 +8,8 @@ would need. The jitter-buffer delay of video, which ends before the decoder, lef
 
 What a publisher does before it sends is in no statistics. Measured with the SDK's own (`benchmarks/bench_delays.py`): the
 first packet of a 720p picture leaves 8-10 ms after its capture, and sound waits the 20 ms of its Opus packet, 10 of
-which the receiver's 10 ms steps take out again. The two cancel within 3 ms, so nothing is added for either.
+which the receiver's 10 ms steps take out again. The two cancel within 3 ms. What is still seen in decoded files, the same
+with the SDK and with Chromium as publisher, is `lipsync.SOUND_LAG`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ class ReceiveDelay:
     def interval(self, total: float, count: int) -> float | None:
         """Return the seconds from the receipt to the time that the sink was given, None when nothing came.
 
+        Negative when libwebrtc's render time lies before the receipt: its extrapolation of RTP times learns for seconds
+        from a sender that begins slowly and catches up (seen: 100 ms).
         `total` is the sum of the delays of `count` items since the subscription (0 at first; less than before: a new one).
         """
         last, self._last = self._last, (total, count)
         lead = self._lead()
         self._leads.clear()
-        if count <= last[1]:
+        if count <= last[1] or total < last[0]:
             return None
-        return max(0.0, (total - last[0]) / (count - last[1]) + lead)
+        return (total - last[0]) / (count - last[1]) + lead
 
     def _lead(self) -> float:
         """The mean: the processing delay is one as well, and on a lossy path both have the same long tail."""

@@ -43,8 +43,12 @@ class Account:
                 self._board.update(phase=Phase.ACTIVE, recording=True, message="recording")
         elif isinstance(event, ipc.ProgressReport):
             if self.ledger.is_own(part):
-                self.ledger.progressed(part, event.progress)
+                self.ledger.progressed(part, event.progress, event.sizes)
             self._board.update(recording=event.recording and not ending, degraded=event.degraded)
+            if event.problems:
+                self.report(
+                    Trouble.OUTPUT_CUT, f"{'; '.join(event.problems.values())}; the other files go on"
+                )
         elif isinstance(event, ipc.SpansChanged):
             self.ledger.content.holds(part, event.spans, event.gaps)
             return

@@ -130,6 +130,7 @@ class Supervisor:
                 failures = await self._delivery.finished()
                 if self._storage_error is not None:
                     verdict = verdicts.of_error(self._storage_error)
+                verdict = verdicts.with_cut_files(verdict, self._delivery.cut)
                 holds = self._settings.hold_pause is not None
                 lost = self._ledger.unstored() if holds else ()
                 verdict = verdicts.with_upload_failures(verdict, failures, lost=lost)

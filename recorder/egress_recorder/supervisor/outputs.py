@@ -16,6 +16,7 @@ from egress_recorder.contract import (
     TrackCompositeSource,
 )
 from egress_recorder.errors import ConfigurationError
+from egress_recorder.filetypes import FILE_KINDS, problem
 from egress_recorder.manifest import ManifestPlace
 from egress_recorder.naming import (
     PART_TOKENS,
@@ -175,6 +176,8 @@ class Names:
             track_id=track_id,
             track_type=track_type,
         )
+        self._extensions = [FILE_KINDS[output.file_type].extension for output in config.outputs]
+        _refuse_unfit(config)
         self._paths = [self._checked(output.filepath, index) for index, output in enumerate(config.outputs)]
 
     @property
@@ -217,6 +220,20 @@ class Names:
 
     def _resolve(self, path: str, index: int) -> str:
         try:
-            return resolve_filepath(path, self._values)
+            return resolve_filepath(path, self._values, self._extensions[index])
         except ContractError as error:
             raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
+
+
+def _refuse_unfit(config: RecorderConfig) -> None:
+    """Refuse files that cannot hold what is asked for; the schema of the resources does it before."""
+    source = config.source
+    tracks = source if isinstance(source, TrackCompositeSource) else None
+    unfit = problem(
+        [output.file_type for output in config.outputs],
+        pictures=tracks is None or bool(tracks.video_track_id),
+        sound=tracks is None or bool(tracks.audio_track_id),
+        named=tracks is not None,
+    )
+    if unfit:
+        raise ConfigurationError(f"fileOutputs: {unfit}")

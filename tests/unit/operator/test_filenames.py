@@ -42,7 +42,7 @@ def test_the_resources_own_tokens_are_filled_in_and_what_only_the_recorder_knows
 
 def test_a_composite_of_one_track_names_it() -> None:
     assert paths(TC, "{track_type}-{track_id}-{track_source}") == ["video-TR_video-{track_source}.mp4"]
-    assert paths(TC, "{track_type}-{track_id}", audioTrackId="TR_a", videoTrackId=None) == ["audio-TR_a.mp4"]
+    assert paths(TC, "{track_type}-{track_id}", audioTrackId="TR_a", videoTrackId=None) == ["audio-TR_a.ogg"]
 
 
 def test_a_name_that_cannot_be_right_ends_the_recording_before_a_recorder_starts() -> None:

@@ -53,3 +53,11 @@ def test_leads_of_an_earlier_interval_are_forgotten() -> None:
     delay.interval(0.02, 1)
     delay.delivered(0.01)
     assert delay.interval(0.04, 2) == pytest.approx(0.03)
+
+
+def test_a_render_time_before_the_receipt_is_a_negative_delay() -> None:
+    # libwebrtc extrapolates from pictures that came ever faster: their times are 100 ms before their packets.
+    delay = ReceiveDelay()
+    for _ in range(15):
+        delay.delivered(-0.120)
+    assert delay.interval(15 * 0.020, 15) == pytest.approx(-0.100)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.media.lipsync import SOUND_LAG
 from egress_recorder.media.timeline import Timeline
 
 pytestmark = pytest.mark.unit
@@ -42,6 +42,7 @@ class Film:
                 self.timeline.picture(camera, next(self.numbers), self.now - late)
             if microphone and step % 5 == 0:
                 self.place(self.timeline.samples(microphone, 0, 2400, self.now))
+            self.place(self.timeline.begin(self.now))
             self.take(self.timeline.advance(self.now))
             ready = self.timeline.audio_ready(self.now)
             assert ready >= self.ready
@@ -278,6 +279,7 @@ def test_whatever_happens_every_tick_and_every_sample_comes_once(
                 timeline.delay(f"v{name}", rng.random(), now)
             case "stall":
                 now += rng.random() * 12
+        timeline.begin(now)
         for tick in timeline.advance(now):
             assert tick.index > last_tick
             last_tick = tick.index
@@ -306,17 +308,83 @@ def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float)
         while START + phase + number / FPS <= film.now:
             film.timeline.picture("cam", number, START + phase + number / FPS)
             number += 1
+        film.place(film.timeline.begin(film.now))
         film.take(film.timeline.advance(film.now))
     film.end()
     origin = film.timeline.origin
     assert origin is not None
-    for index, picture in [item for item in enumerate(film.shown) if item[1] is not None][-60:]:
+    # From the very first one: the axis was moved before anything was written.
+    for index, picture in [item for item in enumerate(film.shown) if item[1] is not None]:
         assert picture is not None
         due = START + phase + picture / FPS - origin
         assert due == pytest.approx(index / FPS, abs=0.004)
     # Sound stays on the same axis: the last chunk ends where it arrived.
     position, length = film.sound[-1]
     assert (position + length) / RATE == pytest.approx(arrived - origin, abs=0.001)
+    assert film.timeline.lane.dropped <= 1
+
+
+def test_sound_that_came_first_is_not_cut_when_the_axis_moves_to_the_pictures() -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.opened("cam", "video")
+    for step in range(1, 3001):
+        film.now = START + step / 1000
+        if step % 50 == 0:
+            film.place(film.timeline.samples("mic", 0, 2400, film.now))
+        if step > 300 and (step * FPS) // 1000 != ((step - 1) * FPS) // 1000:
+            film.timeline.picture("cam", step, film.now + 0.010)
+        film.place(film.timeline.begin(film.now))
+        film.take(film.timeline.advance(film.now))
+    film.end()
+    assert film.timeline.origin is not None
+    assert film.timeline.origin <= START
+    assert film.sound[0][0] == pytest.approx((START - film.timeline.origin) * RATE, abs=1)
+    shown = [index for index, picture in enumerate(film.shown) if picture is not None]
+    assert shown[0] == pytest.approx(0.3 * FPS, abs=2)
+
+
+@pytest.mark.parametrize("rate", [25, 50, 60])
+def test_a_camera_of_another_rate_has_no_phase_to_move_to(rate: int) -> None:
+    film = Film(audio=False)
+    film.timeline.opened("cam", "video")
+    for number in range(rate):
+        at = START + number / rate
+        film.timeline.picture("cam", number, at)
+        film.timeline.begin(at)
+        film.take(film.timeline.advance(at))
+        film.now = at
+    assert film.timeline.origin is not None
+    assert abs(film.timeline.origin - START) < 0.005
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_file_that_ends_before_it_began_has_all_its_sound(waits: bool) -> None:
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.run(0.3, microphone="mic")
+    assert film.sound == []
+    if waits:
+        film.place(film.timeline.closed("mic", film.now))
+    samples = film.end()
+    assert sum(length for _, length in film.sound) == pytest.approx(0.3 * RATE, abs=2400)
+    assert samples >= film.sound[-1][0] + film.sound[-1][1] - 2400
+
+
+@pytest.mark.parametrize("change", [0.012, 0.016, -0.014])
+def test_pictures_that_come_at_another_phase_are_due_at_their_ticks_again_within_seconds(
+    change: float,
+) -> None:
+    film = Film(audio=False)
+    film.timeline.opened("cam", "video")
+    for number in range(60 * FPS):
+        at = START + number / FPS + (change if number > 30 * FPS else 0.0)
+        film.timeline.picture("cam", number, at)
+        film.place(film.timeline.begin(at))
+        film.take(film.timeline.advance(at))
+        film.now = at
+        if number == 37 * FPS:
+            assert abs(film.timeline.lane.lateness) < 0.004
     assert film.timeline.lane.dropped <= 1
 
 
@@ -327,8 +395,11 @@ def test_the_axis_moves_by_at_most_a_tick_even_when_a_camera_drifts() -> None:
     for number in range(20 * FPS):
         at = START + number / FPS * (1 + 2000e-6)
         film.timeline.picture("cam", number, at)
+        film.place(film.timeline.begin(at + 0.01))
         film.take(film.timeline.advance(at + 0.01))
-        origin = origin if origin is not None else film.timeline.origin
+        if number == FPS:
+            # The file has begun; what is moved from here on is heard.
+            origin = film.timeline.origin
         film.now = at
     film.end()
     assert origin is not None
@@ -373,5 +444,5 @@ def test_what_was_captured_together_lies_together_whatever_the_receivers_delays(
     position, length = film.sound[-1]
     sound_at_zero = last - (position + length) / RATE
     pairs = [(index, picture) for index, picture in enumerate(film.shown) if picture is not None][-90:]
-    offsets = [index / FPS + sound_at_zero - captured[picture] - OPUS_LOOKAHEAD for index, picture in pairs]
+    offsets = [index / FPS + sound_at_zero - captured[picture] - SOUND_LAG for index, picture in pairs]
     assert sum(offsets) / len(offsets) == pytest.approx(0, abs=0.008)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from egress_recorder.errors import AuthorizationError, UnreachableError
+from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
 from egress_recorder.supervisor.attempt import AttemptLimits
 from support.supervisor_bench import Bench, until_recording
 
@@ -195,6 +195,93 @@ async def test_the_manifest_holds_the_hash_of_the_finished_file(bench: Bench) ->
         for number, name in ((1, "a.mp4"), (2, "a-p2.mp4"))
     ]
     assert [file["sha256"] for file in manifest["files"]] == [entry["sha256"] for entry in manifest["media"]]
+
+
+THREE = [
+    {"filepath": f"a{extension}", "fileType": name, "destination": {"kind": "pvc", "volume": "claim"}}
+    for name, extension in (("MP4", ""), ("OGG", ".ogg"), ("MP4", "-copy"), ("MP3", ".mp3"))
+]
+"""Four outputs that get three files."""
+
+
+def entries(volume: Path) -> list[tuple[str, int, bool]]:
+    """Name, size and whether the hash is right, of each file in the manifest."""
+    manifest = json.loads((volume / "EG_test.json").read_text())
+    return [
+        (
+            file["filename"],
+            file["size"],
+            file["sha256"] == hashlib.sha256((volume / file["filename"]).read_bytes()).hexdigest(),
+        )
+        for file in manifest["files"]
+    ]
+
+
+async def test_each_output_gets_the_file_of_its_type(bench: Bench) -> None:
+    result = await bench.run({"media": 10, "then": "end"}, outputs=THREE)
+    assert (result.phase, result.exit_code) == ("Complete", 0)
+    request = json.loads((bench.directory / "request-1.json").read_text())
+    assert request["files"] == ["MP4", "OGG", "MP3"]
+    expected = [("a.mp4", 10), ("a.ogg", 11), ("a-copy.mp4", 10), ("a.mp3", 12)]
+    assert [(part.filename, part.size) for part in result.parts] == expected
+    assert [(file.filename, file.size) for file in result.file_results] == expected
+    assert entries(bench.volume) == [(*pair, True) for pair in expected]
+    assert result.progress.bytes_written == 33
+    assert not list(bench.settings.scratch.rglob("media*"))
+
+
+async def test_all_files_of_a_crashed_part_are_kept(bench: Bench) -> None:
+    result = await bench.run({"media": 20, "then": "crash"}, {"media": 10, "then": "end"}, outputs=THREE)
+    assert result.phase == "Complete"
+    assert [(part.part, part.filename, part.size, part.duration) for part in result.parts if part.part == 1] == [
+        (1, "a.mp4", 26, 1.5), (1, "a.ogg", 27, 1.5), (1, "a-copy.mp4", 26, 1.5), (1, "a.mp3", 28, 1.5),
+    ]  # fmt: skip
+    assert len(entries(bench.volume)) == 8
+    assert all(right for _, _, right in entries(bench.volume))
+
+
+async def test_a_crash_that_left_media_in_some_files_only_loses_nothing_of_them(bench: Bench) -> None:
+    # The finalizer finds nothing in a file of 13 bytes: the third one, MP3.
+    result = await bench.run({"media": 11, "then": "crash"}, {"media": 10, "then": "end"}, outputs=THREE)
+    first = [part.filename for part in result.parts if part.part == 1]
+    assert first == ["a.mp4", "a.ogg", "a-copy.mp4"]
+    assert result.phase == "Complete"
+
+
+async def test_a_file_that_could_not_be_written_on_is_kept_and_told_at_the_end(bench: Bench) -> None:
+    problems = {"media.ogg": "writing media.ogg failed: no space; see that the scratch volume has space"}
+    result = await bench.run({"media": 10, "then": "end", "ended": {"problems": problems}}, outputs=THREE)
+    assert (result.phase, result.exit_code, result.error_code) == ("Failed", 65, 500)
+    assert (
+        result.error
+        == f"{problems['media.ogg']}; what was written before is kept, the other files are complete"
+    )
+    assert [(part.filename, part.size, part.duration) for part in result.parts] == [
+        ("a.mp4", 10, 1.0), ("a.ogg", 17, 1.5), ("a-copy.mp4", 10, 1.0), ("a.mp3", 12, 1.0),
+    ]  # fmt: skip
+    assert all(part.location for part in result.parts)
+
+
+async def test_a_file_that_breaks_is_told_while_the_others_go_on(bench: Bench) -> None:
+    supervisor = bench.supervisor(
+        {"media": 10, "then": "wait", "problems": {"media.ogg": "it is full"}}, outputs=THREE
+    )
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(10):
+        while "OutputCut" not in bench.board.status.troubles:
+            await bench.board.after(bench.board.status.sequence, 5)
+    assert bench.board.status.troubles["OutputCut"] == "it is full; the other files go on"
+    assert bench.board.status.recording
+    supervisor.stop()
+    await running
+
+
+async def test_files_that_cannot_hold_what_is_asked_for_are_refused_before_the_room_is_joined(
+    bench: Bench,
+) -> None:
+    source = {"kind": "trackComposite", "videoTrackId": "TR_v"}
+    with pytest.raises(ConfigurationError, match="fileOutputs: OGG holds sound only"):
+        bench.supervisor({"then": "wait"}, outputs=THREE, source=source)
 
 
 def unlisted(volume: Path) -> list[dict[str, Any]]:
