@@ -41,8 +41,8 @@ class Destinations:
         """Open the outputs and write to them. Raises RecorderError for what ends the recording.
 
         One that does not answer ends it too, for its address may be wrong; but not when its backup storage answers, nor
-        when the recording is over already and there is media to keep (`may_wait`): then the upload goes on trying for
-        its own, longer time.
+        when an earlier part has media (its address was right), nor when the recording is over already and there is
+        media to keep (`may_wait`): then the upload goes on trying for its own, longer time.
         """
         settings, wanted = self._settings, self._config.upload_timeout
         self.outputs = await open_outputs(
@@ -65,7 +65,7 @@ class Destinations:
                 spared=self._is_spared,
             )
         except UnreachableError:
-            if not may_wait():
+            if not (may_wait() or self._config.prior.started_at is not None):
                 raise
             logger.warning("a destination does not answer yet, the upload goes on trying")
         self.writer = writer

@@ -164,3 +164,26 @@ async def test_a_sigterm_leaves_the_backup_time_before_sigkill(bench: Bench) -> 
         result = await running
 
     assert (result.phase, saved(bench).read_bytes()) == ("Interrupted", b"M" * 10)
+
+
+async def test_a_later_part_begins_also_while_the_storage_is_away(bench: Bench) -> None:
+    bench.settings = replace(
+        bench.settings,
+        probe_patience=0.1,
+        manifest_patience=0.1,
+        retry=replace(bench.settings.retry, total=30),
+    )
+    bench.storage.put_faults, bench.storage.part_faults = list(GONE), list(GONE)
+    prior = {"startedAt": "2026-11-22T10:00:00Z"}
+    supervisor = bench.supervisor({"media": 10, "then": "wait"}, part=2, prior=prior)
+    running = asyncio.create_task(supervisor.run())
+    await until_recording(bench)
+    await asyncio.sleep(0.5)
+    assert bench.board.status.recording
+
+    supervisor.stop()
+    bench.storage.put_faults.clear()
+    bench.storage.part_faults.clear()
+    result = await running
+
+    assert (result.phase, (bench.volume / "a-p2.mp4").read_bytes()) == ("Complete", b"M" * 10)
