@@ -42,6 +42,7 @@ def controller(server: Server, seen: Seen) -> Controller:
         actions=nothing,
         poller=nothing,
         rooms=nothing,
+        webhooks=nothing,
         metrics=Metrics(),
     )
 
