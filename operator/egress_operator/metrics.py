@@ -52,6 +52,9 @@ class Metrics:
             ("outcome",),
             registry=self.registry,
         )
+        for outcome in ("delivered", "failed", "dropped"):
+            # From the beginning: an increase from nothing to 1 is none to Prometheus.
+            self.webhooks.labels(outcome)
         self.webhook_queue = Gauge(
             "egress_operator_webhook_queue",
             "Receivers that have not got all events of a recording.",

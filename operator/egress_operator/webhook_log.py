@@ -22,6 +22,7 @@ STATUS = {
     "Pending": "EGRESS_STARTING",
     "Starting": "EGRESS_STARTING",
     "Active": "EGRESS_ACTIVE",
+    "Paused": "EGRESS_ACTIVE",
     "Ending": "EGRESS_ENDING",
     "Complete": "EGRESS_COMPLETE",
     "Failed": "EGRESS_FAILED",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +27,18 @@ class Receiver:
     @property
     def origin(self) -> str:
         """Scheme, host and port: what may be shown. Path and query may hold somebody's token."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        try:
+            return str(URL(self.url).origin())
+        except ValueError:
+            return "an unreadable URL"
 
     @property
     def host(self) -> str:
-        """Its host in lower case."""
-        return (urlsplit(self.url).hostname or "").lower()
+        """Its host in lower case, as the client that sends reads it; empty when it is none that could be sent to."""
+        try:
+            return (URL(self.url).raw_host or "").lower()
+        except ValueError:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def problem(recording: Recording, settings: Settings) -> Reason | None:
         if not may_reach(receiver.host, settings.webhook_allowed_hosts):
             return Reason(
                 "WebhookNotAllowed",
-                f"spec.webhooks[{index}].url names host {receiver.host}, which the operator may not send to: create the"
+                f"spec.webhooks[{index}].url names host {receiver.host or '(unreadable)'}, which the operator may not send to: create the"
                 " resource anew with another one, or ask for the host to be allowed",
             )
     return None
@@ -53,7 +53,9 @@ def may_reach(host: str, allowed: Sequence[str]) -> bool:
         inner = is_inner(host)
     except ValueError:
         inner = host == "localhost" or host.endswith(".localhost")
-    return any(fnmatchcase(host, pattern) for pattern in allowed if not (inner and pattern == "*"))
+    return bool(host) and any(
+        fnmatchcase(host, pattern) for pattern in allowed if not (inner and pattern == "*")
+    )
 
 
 def is_inner(address: str) -> bool:
