@@ -82,7 +82,10 @@ class Webhooks:
         """Deliver what the status says is waiting; called with each new status."""
         if not receivers or "webhooks" not in status:
             return
-        self._uids[recording.key] = recording.uid
+        if self._uids.get(recording.key) != recording.uid:
+            # Another resource of the same name: the one before is gone.
+            self.forget(recording.key)
+            self._uids[recording.key] = recording.uid
         lanes = self._lanes.setdefault(recording.uid, {})
         for receiver in receivers:
             lane = lanes.get(receiver.id)

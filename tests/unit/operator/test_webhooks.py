@@ -274,6 +274,20 @@ async def test_a_slow_receiver_has_four_places_and_takes_none_of_the_others() ->
     assert not scene.webhooks._origins
 
 
+async def test_another_resource_of_the_same_name_takes_the_place_of_the_one_before() -> None:
+    scene, made = Scene(), recording()
+    scene.network.answers[BAD.origin] = DEAD
+    scene.webhooks.offer(made, status(1, "Active"), [BAD])
+    await asyncio.sleep(1)
+    other = replace(made, uid="another")
+    scene.webhooks.offer(other, status(1, "Active"), [GOOD])
+    await asyncio.sleep(100)
+
+    assert scene.webhooks.delivered(made.uid) == {}
+    assert scene.webhooks.delivered("another")["spec-0"].sequence == 1
+    assert scene.metrics.registry.get_sample_value("egress_operator_webhook_queue") == 0
+
+
 async def test_a_recording_that_is_gone_leaves_nothing() -> None:
     scene, made = Scene(), recording()
     scene.network.answers[BAD.origin] = DEAD
