@@ -72,6 +72,9 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any], *, first: bool) -> Ite
         yield STARTED, "EGRESS_STARTING"
     status, before = STATUS[new["phase"]], STATUS[old.get("phase", "Pending")]
     resumed = status == "EGRESS_ACTIVE" and new.get("retryCount", 0) > old.get("retryCount", 0)
+    if new["phase"] == "Complete" and before == "EGRESS_ACTIVE":
+        # It was over between two looks; with LiveKit nothing completes that was not ending.
+        yield UPDATED, "EGRESS_ENDING"
     if new["phase"] in TERMINAL_PHASES:
         yield ENDED, status
     elif status not in {before, "EGRESS_STARTING"} or resumed:
@@ -79,7 +82,7 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any], *, first: bool) -> Ite
 
 
 def _details(document: Mapping[str, Any], observed: Observed, status: str) -> str:
-    if status != "EGRESS_ENDING":
+    if status != "EGRESS_ENDING" or "details" in document:
         return str(document.get("details", ""))
     if "stopRequestedAt" in document:
         return f"End reason: {EndReason.STOP_REQUESTED.value}"

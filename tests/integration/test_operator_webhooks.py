@@ -332,7 +332,7 @@ def test_the_receiver_of_the_documentation_works(scene: OperatorScene, tmp_path:
         try:
             scene.open_room()
             recording = scene.apply(
-                identity="media=0.3,after=1", webhooks=[{"url": f"http://{LOOPBACK}:{port}/egress"}]
+                identity="media=0.5,after=2,linger=1", webhooks=[{"url": f"http://{LOOPBACK}:{port}/egress"}]
             )
             recording.until_phase("Complete")
             released(recording)

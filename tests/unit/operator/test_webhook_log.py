@@ -75,6 +75,7 @@ def names(shown: dict[str, Any] | None) -> list[tuple[str, str]]:
         ("Active", "Ending", [("egress_updated", "EGRESS_ENDING")]),
         ("Ending", "Ending", []),
         ("Ending", "Complete", [("egress_ended", "EGRESS_COMPLETE")]),
+        ("Active", "Complete", [("egress_updated", "EGRESS_ENDING"), ("egress_ended", "EGRESS_COMPLETE")]),
         ("Active", "LimitReached", [("egress_ended", "EGRESS_LIMIT_REACHED")]),
         ("Starting", "Aborted", [("egress_ended", "EGRESS_ABORTED")]),
         ("Complete", "Complete", []),
@@ -138,10 +139,14 @@ def test_the_ending_tells_its_reason_as_livekit_does() -> None:
     stopped = noted(old, {"phase": "Ending", "stopRequestedAt": "2026-11-22T09:00:00Z"})
     left = noted(old, {"phase": "Ending"}, polled=said(Phase.ENDING, details="End reason: Source closed"))
 
+    missed = noted(old, {"phase": "Complete", "details": "End reason: Source closed"})
+
     assert stopped is not None
     assert left is not None
+    assert missed is not None
     assert stopped["events"][0]["details"] == "End reason: StopEgress API"
     assert left["events"][0]["details"] == "End reason: Source closed"
+    assert missed["events"][0]["details"] == "End reason: Source closed"
 
 
 def test_what_the_status_says_of_a_receiver_holds_until_this_process_knows_more() -> None:
