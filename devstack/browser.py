@@ -101,7 +101,7 @@ class Player:
         within `timeout` seconds.
         """
         path = Path(path)
-        name = f"{next(self._numbers)}.mp4"
+        name = f"{next(self._numbers)}{path.suffix}"
         self._page.serve(name, path)
         rate = FAST if path.stat().st_size <= FAST_LIMIT else 0
         settings = {"positions": POSITIONS, "tail": TAIL, "rate": rate}

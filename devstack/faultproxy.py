@@ -43,6 +43,8 @@ class FaultProxy(LoopbackServer):
         """What forward requests must bring; empty: nothing."""
         self.refusals: list[int] = []
         """Statuses that the next requests with a body are answered with instead."""
+        self.retry_after: str | None = "0"
+        """Header of a refusal; None: without."""
         self.cuts = 0
         """How many of the next requests with a body lose their connection in the middle."""
         self.bytes_per_second = 0
@@ -64,7 +66,8 @@ class _Handler(SilentHandler):
             return
         body = self._take(length, proxy.bytes_per_second)
         if proxy.refusals and self.command in {"PUT", "POST"}:
-            reply(self, proxy.refusals.pop(0), b"", {"Retry-After": "0"})
+            asked = {} if proxy.retry_after is None else {"Retry-After": proxy.retry_after}
+            reply(self, proxy.refusals.pop(0), b"", asked)
             return
         if proxy.authorization and headers.get("proxy-authorization") != proxy.authorization:
             reply(self, 407, b"")

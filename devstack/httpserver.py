@@ -43,8 +43,12 @@ class LoopbackServer:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
+    def is_served_by(self, server: object) -> bool:
+        """False for a server that was stopped: what is left of it are connections that were kept alive."""
+        return server is self._server
+
     def stop(self) -> None:
-        """Refuse connections from now on."""
+        """Refuse connections from now on, and answer nothing on those that are open."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -70,6 +74,9 @@ class SilentHandler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer."""
+        if not self.server.owner.is_served_by(self.server):
+            self.close_connection = True
+            return
         with contextlib.suppress(OSError):
             self.handle_one()
 

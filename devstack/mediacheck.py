@@ -134,7 +134,7 @@ def check(path: str | Path, sent_widths: Sequence[int] = ()) -> MediaReport:
     with av.open(str(path)) as container:
         report.duration = (container.duration or 0) / 1_000_000
         if container.streams.video:
-            _read_video(report, container, (None, *sent_widths))
+            _read_video(report, container, (*sent_widths, None))
     with av.open(str(path)) as container:
         if container.streams.audio:
             _read_audio(report, container)

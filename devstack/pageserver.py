@@ -13,8 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from devstack.process import LOOPBACK
+from egress_recorder.filetypes import FILE_KINDS
 
-_TYPES = {".html": "text/html", ".js": "text/javascript", ".mp4": "video/mp4", ".json": "application/json"}
+_TYPES = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    **{kind.extension: kind.content_type for kind in FILE_KINDS.values()},
+}
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _CHUNK = 1 << 20
 

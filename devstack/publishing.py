@@ -182,7 +182,8 @@ class Publisher:
                 self.paused = True
                 await asyncio.sleep(2 / self.options.framerate)
                 self.width, self.height = (int(side) for side in argument.split("x"))
-                self.picture(0, self.options.variant)
+                # Drawn in a thread: the sound of this loop must not wait for it.
+                await asyncio.to_thread(self.picture, 0, self.options.variant)
                 self.paused = False
             case "reconnect":
                 kind = room_pb2.SimulateScenarioKind.Value(f"SIMULATE_{argument.upper()}")

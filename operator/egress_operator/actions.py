@@ -127,7 +127,12 @@ class Actions:
 
     async def _write_secret(self, recording: Recording, action: Action) -> bool:
         assert isinstance(action, WriteSecret)
-        config = jobs.recorder_config(recording, action.status, part=action.part)
+        config = jobs.recorder_config(
+            recording,
+            action.status,
+            part=action.part,
+            settings=self._settings,
+        )
         token = await self._token(recording, config.egress_id, action.part)
         control_token = tokens.control_token()
         body = jobs.secret_manifest(recording, config, token=token, control_token=control_token)

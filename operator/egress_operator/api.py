@@ -11,12 +11,19 @@ from typing import Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from egress_operator.api_encoding import Advanced
+from egress_operator.api_files import (
+    PARTICIPANT_FILES,
+    SOUND_FILES,
+    VIDEO_TRACK_FILES,
+    audio_codec_files,
+)
 from egress_operator.api_parts import (
     DEFAULT_MAX_PARTS,
     FileOutput,
     Limits,
     LiveKit,
     duration_rule,
+    no_track_tokens,
 )
 from egress_operator.api_storage import Storage
 from egress_operator.api_template import Template
@@ -27,6 +34,7 @@ from egress_operator.units import parse_duration, parse_quantity
 from egress_recorder.contract import PRESETS
 
 DEFAULT_TRACK_TIMEOUT = 30.0
+DEFAULT_UPLOAD_TIMEOUT = 3600.0
 
 
 class EgressSpec(ApiModel):
@@ -61,6 +69,13 @@ class EgressSpec(ApiModel):
         description="How long the recording stays open after the participant left; absent: 0s.",
         json_schema_extra=duration_rule("rejoinTimeout", zero=True),
     )
+    upload_timeout: str | None = Field(
+        default=None,
+        max_length=32,
+        description="How long a storage that takes nothing is tried again before the file goes to the backup storage;"
+        " absent: 1h.",
+        json_schema_extra=duration_rule("uploadTimeout", zero=False),
+    )
     limits: Limits | None = None
     ttl_seconds_after_finished: int | None = Field(
         default=None,
@@ -75,6 +90,11 @@ class EgressSpec(ApiModel):
     def rejoin_seconds(self) -> float:
         """Seconds; default 0."""
         return parse_duration(self.rejoin_timeout) if self.rejoin_timeout else 0.0
+
+    @property
+    def upload_seconds(self) -> float:
+        """Seconds; default one hour."""
+        return parse_duration(self.upload_timeout) if self.upload_timeout else DEFAULT_UPLOAD_TIMEOUT
 
     @property
     def max_parts(self) -> int:
@@ -107,6 +127,8 @@ class EgressSpec(ApiModel):
     def _units_parse(self) -> Self:
         _ = (
             self.rejoin_seconds,
+            self.upload_seconds,
+            *(one.presigned_locations.seconds for one in self.file_outputs if one.presigned_locations),
             self.max_duration_seconds,
             self.max_size_bytes,
             self.join_seconds,
@@ -187,12 +209,27 @@ class TrackCompositeEgressSpec(EgressSpec):
 Spec = ParticipantEgressSpec | TrackCompositeEgressSpec
 
 SPEC_RULES: dict[str, list[dict[str, Any]]] = {
-    PARTICIPANT_KIND: [_ONE_ENCODING, _immutable(tuple(ParticipantEgressSpec.model_fields))],
+    PARTICIPANT_KIND: [
+        _ONE_ENCODING,
+        PARTICIPANT_FILES,
+        audio_codec_files(),
+        no_track_tokens(
+            "a ParticipantEgress records all that its participant publishes: use {publisher_identity}"
+        ),
+        _immutable(tuple(ParticipantEgressSpec.model_fields)),
+    ],
     TRACK_COMPOSITE_KIND: [
         _ONE_ENCODING,
+        VIDEO_TRACK_FILES,
+        SOUND_FILES,
+        audio_codec_files(sound_alone="!has(self.videoTrackId)"),
         rule(
             "has(self.audioTrackId) || has(self.videoTrackId)",
             "a track composite needs a track: set audioTrackId, videoTrackId or both",
+        ),
+        no_track_tokens(
+            "this records two: use {publisher_identity}, or a resource for each track",
+            when="has(self.audioTrackId) && has(self.videoTrackId)",
         ),
         _immutable(tuple(TrackCompositeEgressSpec.model_fields)),
     ],

@@ -84,19 +84,16 @@ class Advanced(ApiModel):
             ]
         },
     )
-    audio_codec: Literal["DEFAULT_AC", *get_args(AudioCodec), "AC_MP3"] | None = Field(  # type: ignore[valid-type]
+    audio_codec: Literal["DEFAULT_AC", *get_args(AudioCodec)] | None = Field(  # type: ignore[valid-type]
         default=None,
-        description="Absent: AAC.",
-        json_schema_extra=_one_of(
-            "audioCodec", "['DEFAULT_AC', 'AAC', 'OPUS']",
-            "AC_MP3 does not fit an MP4 file: use AAC or OPUS, or remove it",
-        ),
-    )  # fmt: skip
+        description="Of the outputs that can hold it; the others have the codec of their fileType. Absent: AAC in MP4, MKV and M4A.",
+    )
     audio_bitrate: int | None = Field(default=None, ge=8, le=512, description="kbit/s; absent: 128.")
     audio_quality: int | None = Field(default=None, description="Ignored, as LiveKit does.")
     audio_frequency: int | None = Field(
         default=None,
-        description="Hz of AAC; absent: 48000, in which sound arrives (LiveKit: 44100). Opus is always 48000.",
+        description="Hz of AAC, WAV, FLAC and, up to 48000, MP3; absent: 48000, in which sound arrives (LiveKit: 44100)."
+        " Opus is always 48000.",
         json_schema_extra=_one_of(
             "audioFrequency",
             str([0, *get_args(AudioFrequency)]),

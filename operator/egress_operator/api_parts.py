@@ -6,9 +6,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.api_storage import Place, SecretRef, at_most_one
+from egress_operator.api_storage import KINDS, BackupStorage, Place, SecretRef, at_most_one
 from egress_operator.schema import ApiModel, rule
-from egress_recorder.contract import TOKENS
+from egress_operator.units import parse_duration
+from egress_recorder.contract import (
+    DEFAULT_FILETYPE,
+    FILE_KINDS,
+    SOUND_ONLY,
+    TOKENS,
+    TRACK_TOKENS,
+    WITH_PICTURES,
+    in_words,
+)
 
 DEFAULT_MAX_PARTS = 20
 
@@ -33,27 +42,85 @@ def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
 Text = Annotated[str, Field(max_length=256)]
 
 
-_FILEPATH_RULE = "self" + "".join(f".replace('{{{token}}}', '')" for token in TOKENS) + ".matches('^[^{}]*$')"
+_FILEPATH_RULE = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
+_NO_TRACK_TOKEN = (
+    "!has(self.fileOutputs) || self.fileOutputs.all(output, !has(output.filepath)"
+    f" || !output.filepath.matches('[{{]({'|'.join(TRACK_TOKENS)})[}}]'))"
+)
+
+
+def no_track_tokens(why: str, *, when: str = "true") -> dict[str, Any]:
+    """Return the rule of a spec that records more than one track (`when`): what names one track has no value there."""
+    return rule(
+        f"!({when}) || {_NO_TRACK_TOKEN}", f"filepath: {in_words(TRACK_TOKENS)} name one track, and {why}"
+    )
+
+
+LONGEST_PRESIGNED = 7 * 24 * 3600.0
+"""Seconds; AWS' limit, and how long LiveKit's are valid."""
+
+
+class PresignedLocations(ApiModel):
+    """Locations that let anybody read the file for a while."""
+
+    expires_in: str | None = Field(
+        default=None,
+        max_length=32,
+        description="How long; at most, and when absent, 168h. Never longer than the credentials that sign it.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    f"self.matches('{_DURATION}') && duration(self) >= duration('1s')"
+                    " && duration(self) <= duration('168h')",
+                    'presignedLocations.expiresIn must be a duration from 1s to 168h: write for example "24h"',
+                )
+            ]
+        },
+    )
+
+    @property
+    def seconds(self) -> float:
+        """Seconds; default seven days."""
+        return parse_duration(self.expires_in) if self.expires_in else LONGEST_PRESIGNED
+
+
+_NOT_PRESIGNING = " || ".join(f"has(self.{kind})" for kind in KINDS if kind != "s3")
 
 
 class FileOutput(Place):
     """LiveKit's EncodedFileOutput: one file, to one destination."""
 
-    model_config = ConfigDict(json_schema_extra={"x-kubernetes-validations": [at_most_one("fileOutputs")]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                at_most_one("fileOutputs"),
+                rule(
+                    f"!has(self.presignedLocations) || !({_NOT_PRESIGNING})",
+                    "presignedLocations: only S3 gives such URLs: remove it, or use s3",
+                ),
+            ]
+        }
+    )
 
-    file_type: Literal["MP4"] | None = Field(default=None, description="Container; absent: MP4.")
+    file_type: Literal[(DEFAULT_FILETYPE, *FILE_KINDS)] | None = Field(  # type: ignore[valid-type]
+        default=None,
+        description="LiveKit's EncodedFileType: "
+        + ", ".join(WITH_PICTURES)
+        + " hold pictures and sound, "
+        + ", ".join(SOUND_ONLY)
+        + " sound only. Absent or DEFAULT_FILETYPE: MP4; OGG where only an audio track is recorded (docs/outputs).",
+    )
     filepath: str | None = Field(
         default=None,
         max_length=512,
-        description="Object key or path; absent or ending in /: {room_name}-{time} is appended. Tokens: "
-        + ", ".join(f"{{{token}}}" for token in TOKENS)
-        + ".",
+        description="Object key or path, its extension made that of fileType; absent or ending in /: {room_name}-{time} is appended. Tokens: "
+        + in_words(TOKENS)
+        + " (docs/names.md).",
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(
                     _FILEPATH_RULE,
-                    "filepath has an unknown token or a lonely brace: the tokens are "
-                    + ", ".join(f"{{{token}}}" for token in TOKENS),
+                    "filepath has an unknown token or a lonely brace: the tokens are " + in_words(TOKENS),
                 )
             ]
         },
@@ -62,6 +129,22 @@ class FileOutput(Place):
         default=None,
         description="True: no manifest {egressId}.json beside this output's file. A next part then knows of earlier ones"
         " only what the status says.",
+    )
+
+    overwrite: bool | None = Field(
+        default=None,
+        description="True: an object that has the file's name already is replaced. Absent: it stays, and the file gets a"
+        " name of its own.",
+    )
+    presigned_locations: PresignedLocations | None = Field(
+        default=None,
+        description="S3 only: status.fileResults[].location is a URL by which anybody can read the file for a while."
+        " It is a secret: who may read the resource may read the file.",
+    )
+    backup_storage: BackupStorage | None = Field(
+        default=None,
+        description="As storage: where the file goes when its storage refuses it or does not answer within uploadTimeout."
+        " Absent: the operator's backup storage, if it has one.",
     )
 
 

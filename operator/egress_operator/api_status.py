@@ -27,7 +27,9 @@ class FileInfo(ApiModel):
     """LiveKit's FileInfo."""
 
     filename: _Name | None = None
-    location: _Name | None = None
+    location: Annotated[str, Field(max_length=4096)] | None = Field(
+        default=None, description="Where the file is. With presignedLocations a URL that reads it: a secret."
+    )
     started_at: Time | None = None
     ended_at: Time | None = None
     duration: _Duration | None = None
@@ -91,8 +93,8 @@ class EncodingInfo(ApiModel):
     key_frame_interval: float | None = Field(default=None, description="Seconds.")
 
 
-class StorageInfo(ApiModel):
-    """Where the file of one output goes, and who said so."""
+class PlaceInfo(ApiModel):
+    """One destination, and who said so."""
 
     origin: Literal["output", "spec.storage", "operator"]
     s3: _Destination = None
@@ -103,6 +105,12 @@ class StorageInfo(ApiModel):
     pvc: _Destination = None
 
 
+class StorageInfo(PlaceInfo):
+    """Where the file of one output goes."""
+
+    backup: PlaceInfo | None = Field(default=None, description="Where it goes when that has failed.")
+
+
 class ResolvedInfo(ApiModel):
     """What defaults and names came to."""
 
@@ -110,6 +118,9 @@ class ResolvedInfo(ApiModel):
     preset: _Name | None = None
     encoding: EncodingInfo | None = None
     filepaths: Annotated[list[_Name], Field(max_length=10)] | None = None
+    file_types: Annotated[list[_Name], Field(max_length=10)] | None = Field(
+        default=None, description="Type of each file, as said or chosen."
+    )
     storage: Annotated[list[StorageInfo], Field(max_length=10)] | None = Field(
         default=None, description="Destination of each entry of spec.fileOutputs."
     )
@@ -176,6 +187,9 @@ class EgressStatus(ApiModel):
     details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
     file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
     manifest_location: _Name | None = None
+    backup_storage_used: bool | None = Field(
+        default=None, description="True: a file went to a backup storage, as its location says."
+    )
     retry_count: int | None = Field(default=None, description="Recorders started after the first one.")
     job_name: _Name | None = None
     pod_name: _Name | None = None

@@ -9,12 +9,13 @@ from pydantic import ConfigDict, Field
 from egress_operator.api_s3 import INLINE_SECRETS as S3_SECRETS
 from egress_operator.api_s3 import S3, ProxyConfig, SecretRef
 from egress_operator.api_vendors import ALI_OSS_SECRETS, AZURE_SECRETS, GCP_SECRETS, AliOss, Azure, Gcp, Http
-from egress_operator.schema import ApiModel, dns_name, rule
+from egress_operator.schema import BRIEF, ApiModel, dns_name, rule
 
 __all__ = [
     "INLINE_SECRETS",
     "KINDS",
     "S3",
+    "BackupStorage",
     "Http",
     "Place",
     "ProxyConfig",
@@ -79,6 +80,14 @@ def exactly_one(field: str) -> dict[str, Any]:
     """Return the rule of an object that is a destination."""
     places = f"{', '.join(f'{field}.{kind}' for kind in KINDS[:-1])} or {field}.{KINDS[-1]}"
     return rule(f"{_count()} == 1", f"{field} needs exactly one destination: set one of {places}")
+
+
+class BackupStorage(Place):
+    """Where a file goes when its storage has failed for good."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [exactly_one("backupStorage")], BRIEF: True}
+    )
 
 
 class Storage(Place):

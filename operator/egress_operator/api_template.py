@@ -114,6 +114,19 @@ class Template(ApiModel):
         )
     )
     resources: Resources | None = None
+    scratch_size: int | str | None = Field(
+        default=None,
+        description="Size of the scratch volume, which holds each file until it is uploaded, as a quantity; absent: 10Gi.",
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule(
+                    "type(self) == int ? self > 0 :"
+                    " (isQuantity(self) && quantity(self).isGreaterThan(quantity('0')))",
+                    'template.scratchSize must be a quantity greater than 0: write for example "20Gi"',
+                )
+            ]
+        },
+    )
     node_selector: Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)] | None = (
         None
     )

@@ -109,6 +109,8 @@ class Controller:
             return "conflict"
         if made.event is not None:
             await events.post(self._kube, observed.recording, made.event)
+        for notice in made.notices:
+            await events.post(self._kube, observed.recording, notice)
         for action in made.after:
             if not await self._actions.do(observed, action):
                 return "conflict"
@@ -144,6 +146,7 @@ class Controller:
             _LOG.info("phase changed", extra={"fields": fields})
             if terminal:
                 self._metrics.finished.labels(document["phase"]).inc()
+                self._metrics.backed_up.inc(bool(document.get("backupStorageUsed")))
         return True
 
     def _follow(self, observed: Observed, made: Plan) -> None:

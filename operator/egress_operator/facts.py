@@ -74,6 +74,8 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
         document["startedAt"] = format_time(news.started_at)
     if news.manifest_location:
         document["manifestLocation"] = clean(news.manifest_location)
+    if news.backup_storage_writes:
+        document["backupStorageUsed"] = True
     if news.tracks:
         document["tracks"] = [_track(track) for track in news.tracks[:LIST_LIMIT]]
     if news.file_results:

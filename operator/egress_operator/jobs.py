@@ -1,4 +1,4 @@
-"""Owns what a recorder is given: the names of its files, its configuration, its Secret's content and its Job. Pure."""
+"""Owns what a recorder is given: its configuration, its Secret's content and its Job. Pure."""
 
 from __future__ import annotations
 
@@ -24,45 +24,44 @@ from egress_recorder.contract import (
     DesiredState,
     FileOutputConfig,
     Limits,
-    NameValues,
     ParticipantSource,
     RecorderConfig,
     TrackCompositeSource,
-    resolve_filepath,
 )
 
 _FINALISING_SECONDS = 600
+_HOLDING_SECONDS = 7 * 24 * 3600
 
 
-def resolve_names(recording: Recording, facts: Document) -> None:
-    """Resolve the outputs' names once and keep them in `facts["resolved"]`; later parts find them there."""
-    spec = recording.spec
-    assert spec is not None
-    resolved = facts["resolved"]
-    if "filepaths" in resolved:
-        return
-    values = NameValues(
-        room_name=spec.room_name,
-        room_id=facts.get("roomId") or None,
-        requested_at=parse_time(resolved["requestedAt"]),
-        publisher_identity=spec.identity if isinstance(spec, ParticipantEgressSpec) else None,
-    )
-    resolved["filepaths"] = [resolve_filepath(output.filepath or "", values) for output in spec.file_outputs]
-
-
-def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int) -> RecorderConfig:
+def recorder_config(
+    recording: Recording, facts: Mapping[str, Any], *, part: int, settings: Settings
+) -> RecorderConfig:
     """Return the configuration of one part's recorder."""
     spec = recording.spec
     assert spec is not None
     resolved = facts["resolved"]
-    places = storage.destinations(spec, facts)
+    places = storage.every_place(spec, facts)
+    spares = storage.backups(facts) or (None,) * len(spec.file_outputs)
+    # An operator that knew MP4 only resolved the names of a recording that goes on.
+    types = resolved.get("fileTypes") or ["MP4"] * len(resolved["filepaths"])
     outputs = tuple(
         FileOutputConfig(
             filepath=filepath,
+            file_type=file_type,
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
+            overwrite=bool(output.overwrite),
+            presigned_expires=output.presigned_locations and output.presigned_locations.seconds,
+            backup=None if spare is None else destination(places, spare),
         )
-        for output, filepath, place in zip(spec.file_outputs, resolved["filepaths"], places, strict=True)
+        for output, filepath, file_type, place, spare in zip(
+            spec.file_outputs,
+            resolved["filepaths"],
+            types,
+            storage.destinations(spec, facts),
+            spares,
+            strict=True,
+        )
     )
     return RecorderConfig(
         egress_id=facts["egressId"],
@@ -78,6 +77,9 @@ def recorder_config(recording: Recording, facts: Mapping[str, Any], *, part: int
         track_timeout=spec.track_seconds,
         rejoin_timeout=spec.rejoin_seconds,
         limits=Limits(max_duration=spec.max_duration_seconds, max_size=spec.max_size_bytes),
+        upload_timeout=spec.upload_seconds if spec.upload_timeout else None,
+        termination_grace=settings.termination_grace_seconds,
+        scratch_size=podspec.scratch_bytes(podtemplate.merged(settings.recorder_template, spec.template)),
         requested_at=parse_time(resolved["requestedAt"]),
         prior=prior(facts),
     ).stamped()
@@ -172,6 +174,7 @@ def job_manifest(
     labels = {names.LABEL_PART: str(part)}
     template = podtemplate.merged(settings.recorder_template, spec.template)
     places = storage.destinations(spec, facts)
+    spares = tuple(spare for spare in storage.backups(facts) if spare is not None)
     job_spec: Document = {
         "backoffLimit": 0,
         "completions": 1,
@@ -184,7 +187,12 @@ def job_manifest(
                 | {names.ANNOTATION_NAME: recording.key.name},
             },
             "spec": podspec.pod_spec(
-                spec, settings, template=template, secret=secret_name(recording), places=places
+                spec,
+                settings,
+                template=template,
+                secret=secret_name(recording),
+                places=places,
+                spares=spares,
             ),
         },
     }
@@ -219,4 +227,6 @@ def _deadline(spec: Spec) -> int | None:
     if spec.join_seconds is None or spec.max_duration_seconds is None:
         return None
     waits = spec.join_seconds + spec.rejoin_seconds
-    return int(waits + spec.max_duration_seconds) + _FINALISING_SECONDS
+    # The storage's time and then the backup's; what nobody takes is held, for somebody to correct the destination.
+    uploads = 2 * spec.upload_seconds + _HOLDING_SECONDS
+    return int(waits + spec.max_duration_seconds + uploads) + _FINALISING_SECONDS

@@ -37,6 +37,11 @@ class Metrics:
             ("phase",),
             registry=self.registry,
         )
+        self.backed_up = Counter(
+            "egress_operator_recordings_in_backup_storage",
+            "Recordings that ended with a file in a backup storage.",
+            registry=self.registry,
+        )
         self.parts = Counter(
             "egress_operator_parts_started", "Recorder Jobs created.", registry=self.registry
         )

@@ -122,6 +122,8 @@ class Observed:
     room: RoomAnswer = RoomAnswer()
     storage: Storage | Reason | None = None
     """The operator's default storage, or why this recording cannot have it."""
+    backup: Storage | None = None
+    """The operator's backup storage, where this recording may use it."""
     connection: Reason | None = None
     """Why there is no usable LiveKit connection; None: there is one."""
     url: str = ""
@@ -248,6 +250,8 @@ class Plan:
     status: Document | None = None
     after: tuple[Action, ...] = ()
     event: PhaseEvent | None = None
+    notices: tuple[PhaseEvent, ...] = ()
+    """More Events, posted after `event`: what has begun to go wrong."""
     requeue: float | None = None
     poll: Poll | None = None
     look_closer: bool = False

@@ -36,6 +36,11 @@ RECORDING: Final = "Recording"
 FINISHED: Final = "Finished"
 STOP_LATCHED: Final = "StopLatched"
 DEGRADED: Final = "Degraded"
+SCRATCH_PRESSURE: Final = "ScratchPressure"
+BACKUP_UNUSABLE: Final = "BackupStorageUnusable"
+BACKUP_USED: Final = "BackupStorageUsed"
+FILE_HELD: Final = "FileHeld"
+OUTPUT_CUT: Final = "OutputCut"
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 

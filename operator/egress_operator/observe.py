@@ -112,7 +112,10 @@ class Observer:
         default = storage.usable_default(
             self._settings.default_storage, self._settings.storage_allowed_namespaces, recording.key.namespace
         )
-        return replace(observed, room=room, storage=default, url=connection.url)
+        backup = storage.usable_backup(
+            self._settings.backup_storage, self._settings.backup_allowed_namespaces, recording.key.namespace
+        )
+        return replace(observed, room=room, storage=default, backup=backup, url=connection.url)
 
     async def _check_receivers(self, observed: Observed) -> None:
         """Refuse receivers that may not be used or signed for, before anything is recorded; later it would cost media."""

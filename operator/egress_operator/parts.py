@@ -21,6 +21,8 @@ from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior, Pr
 KILLED = EndReason.KILLED.value
 TEXT_LIMIT = 2000
 """Characters of one text that comes from outside."""
+URL_LIMIT = 4096
+"""Characters of a presigned location."""
 _SAYS_NOTHING = frozenset({"Completed", "Error"})
 """Kubernetes' words for a container that ended by itself."""
 
@@ -150,13 +152,20 @@ def file_result(result: FileResult) -> Document:
     return without_empty(
         {
             "filename": clean(result.filename),
-            "location": clean(result.location),
+            "location": _location(result),
             "startedAt": result.started_at and format_time(result.started_at),
             "endedAt": result.ended_at and format_time(result.ended_at),
             "duration": format_duration(result.duration),
             "size": result.size,
         }
     )
+
+
+def _location(result: FileResult) -> str:
+    """A presigned URL stays as it is: without its signature it would be of no use, and it was asked for."""
+    if 0 < len(result.presigned) <= URL_LIMIT:
+        return result.presigned
+    return clean(result.location)
 
 
 def _part(part: Part, pod: PodView | None) -> Document:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from egress_operator import ending, facts, parts, start, status, storage, succession, webhook_log
+from egress_operator import ending, facts, parts, start, status, storage, succession, troubles, webhook_log
 from egress_operator.model import Action, DeleteJob, Observed, Plan, Poll, Reason, RenewToken, WriteStop
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
@@ -141,7 +141,7 @@ def _running(situation: Situation) -> Plan:
     pod = verdict.pod
     assert pod is not None
     _name_children(situation)
-    before = (*_latch(situation), *_renewal(situation))
+    before = (*_latch(situation), *_renewal(situation), *_give_up(situation))
     polled = situation.observed.polled if situation.observed.polled_part == verdict.part else None
     recording = _records(polled, ready=pod.ready, silent=_is_silent(situation))
     if recording:
@@ -166,6 +166,14 @@ def _running(situation: Situation) -> Plan:
         requeue=_LOOK_AGAIN if phase == "Active" and pod.ready and not situation.stop else 5.0,
         poll=poll if pod.ip else None,
     )
+
+
+def _give_up(situation: Situation) -> tuple[Action, ...]:
+    """Who deletes a recording whose file nobody takes gives the file up: its pod is told to go (SIGTERM)."""
+    job = situation.verdict.job
+    if not situation.observed.recording.deleting or job is None or job.deleting:
+        return ()
+    return (DeleteJob(job.name),) if troubles.is_held(situation.observed) else ()
 
 
 def _is_silent(situation: Situation) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from egress_operator import resources
 from egress_operator.api import Spec
@@ -11,6 +11,7 @@ from egress_operator.api_storage import Place
 from egress_operator.destinations import claims, credential_secrets
 from egress_operator.model import Document
 from egress_operator.settings import Settings
+from egress_operator.units import parse_quantity
 from egress_recorder.contract import CONTROL_PORT
 
 CONFIG_DIRECTORY: Final = "/etc/egress/recording"
@@ -44,14 +45,20 @@ _FIXED: Final = ("nodeSelector", "affinity", "tolerations", "topologySpreadConst
 
 
 def pod_spec(
-    spec: Spec, settings: Settings, *, template: Document, secret: str, places: Sequence[Place]
+    spec: Spec,
+    settings: Settings,
+    *,
+    template: Document,
+    secret: str,
+    places: Sequence[Place],
+    spares: Sequence[Place] = (),
 ) -> Document:
     """Return the pod's spec for one part.
 
     `template`: what is asked of the pod, the operator's defaults and the resource's own in one (`podtemplate.merged`);
-    `places`: the destination of each output.
+    `places`: the destination of each output; `spares`: the backup storages.
     """
-    volumes, mounts = _volumes(places, secret)
+    volumes, mounts = _volumes(places, spares, secret, scratch_bytes(template))
     pod: Document = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -97,6 +104,11 @@ def _container(settings: Settings, *, mounts: list[Document]) -> Document:
     }
 
 
+def scratch_bytes(template: Mapping[str, Any]) -> int:
+    """Return how much the scratch volume may hold: the kubelet evicts a pod with more, so its recorder must know."""
+    return parse_quantity(template.get("scratchSize") or SCRATCH_SIZE)
+
+
 def _environment() -> list[Document]:
     return [
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
@@ -114,11 +126,13 @@ def _probe(path: str, *, period: int, failures: int) -> Document:
     }
 
 
-def _volumes(places: Sequence[Place], secret: str) -> tuple[list[Document], list[Document]]:
+def _volumes(
+    places: Sequence[Place], spares: Sequence[Place], secret: str, scratch: int
+) -> tuple[list[Document], list[Document]]:
     # Mode 0440 and fsGroup: root owns the files, the recorder's group reads them.
     volumes: list[Document] = [
         {"name": "recording", "secret": {"secretName": secret, "defaultMode": 0o440}},
-        {"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH_SIZE}},
+        {"name": "scratch", "emptyDir": {"sizeLimit": str(scratch)}},
         {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
     ]
     mounts: list[Document] = [
@@ -126,12 +140,18 @@ def _volumes(places: Sequence[Place], secret: str) -> tuple[list[Document], list
         {"name": "scratch", "mountPath": SCRATCH},
         {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a mounted emptyDir
     ]
-    for index, name in enumerate(credential_secrets(places)):
-        volumes.append({"name": f"credentials-{index}", "secret": {"secretName": name, "defaultMode": 0o440}})
+    every, needed = (*places, *spares), frozenset(credential_secrets(places))
+    for index, name in enumerate(credential_secrets(every)):
+        mounted: Document = {"secretName": name, "defaultMode": 0o440}
+        if name not in needed:
+            mounted["optional"] = (
+                True  # a backup without its Secret is a warning, never a recording that waits
+            )
+        volumes.append({"name": f"credentials-{index}", "secret": mounted})
         mounts.append(
             {"name": f"credentials-{index}", "mountPath": f"{CREDENTIALS_ROOT}/{index}", "readOnly": True}
         )
-    for index, name in enumerate(claims(places)):
+    for index, name in enumerate(claims(every)):
         volumes.append({"name": f"volume-{index}", "persistentVolumeClaim": {"claimName": name}})
         mounts.append({"name": f"volume-{index}", "mountPath": f"{VOLUMES_ROOT}/{index}"})
     return volumes, mounts

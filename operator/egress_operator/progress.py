@@ -166,6 +166,7 @@ def _state(status: RecorderStatus) -> tuple[object, ...]:
         status.in_room,
         status.recording,
         status.degraded,
+        tuple(sorted(status.troubles.items())),
         status.room_id,
         status.error,
         parts,

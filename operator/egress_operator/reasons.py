@@ -61,6 +61,14 @@ REASONS: Final = MappingProxyType(
         # Of the condition Degraded.
         "EncoderBehind": "the encoder cannot keep up and saves on quality or pictures",
         "EncoderWasBehind": "for a part of the recording the encoder could not keep up",
+        # Of the conditions of what the recorder reports.
+        "ScratchFilling": "the scratch volume is nearly full",
+        "ScratchFreed": "the scratch volume has room again",
+        "ProbeFailed": "the backup storage could not be written when the recording began",
+        "StorageFailed": "a storage failed for good, the file is in the backup storage",
+        "NoStorageTakesIt": "no storage takes a file: the recorder keeps it and goes on trying",
+        "WritingFailed": "a file could not be written on and ends there, the others go on",
+        "NothingHeld": "no file is held any more",
         # Of the condition Finished.
         "InProgress": "the recording is not over",
     }

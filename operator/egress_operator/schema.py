@@ -57,9 +57,18 @@ def structural(model: type[BaseModel]) -> dict[str, Any]:
     return _convert(document, document.get("$defs", {}))
 
 
-def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
+BRIEF = "x-brief"
+"""Of a field whose inner fields are described elsewhere: their descriptions are left out, a CRD has to stay small."""
+
+
+def _convert(
+    node: Mapping[str, Any], definitions: Mapping[str, Any], *, brief: bool = False
+) -> dict[str, Any]:
     merged = _inline(node, definitions)
     result: dict[str, Any] = {}
+    if brief:
+        merged.pop("description", None)
+    brief = brief or bool(merged.get(BRIEF))
     if "const" in merged:
         result["enum"] = [merged["const"]]
     if "type" in merged:
@@ -71,14 +80,14 @@ def _convert(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[st
         result["x-kubernetes-int-or-string"] = True
     if "properties" in merged:
         result["properties"] = {
-            name: _convert(child, definitions) for name, child in merged["properties"].items()
+            name: _convert(child, definitions, brief=brief) for name, child in merged["properties"].items()
         }
     if merged.get("required"):
         result["required"] = sorted(merged["required"])
     if "items" in merged:
-        result["items"] = _convert(merged["items"], definitions)
+        result["items"] = _convert(merged["items"], definitions, brief=brief)
     if isinstance(merged.get("additionalProperties"), dict):
-        result["additionalProperties"] = _convert(merged["additionalProperties"], definitions)
+        result["additionalProperties"] = _convert(merged["additionalProperties"], definitions, brief=brief)
     return result
 
 

@@ -6,6 +6,8 @@
 | EGRESS_DEFAULT_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_DEFAULT_STORAGE | JSON, `{"s3": {…}}`, `{"pvc": {…}}` or another kind, as in a resource: destination of outputs that name none; absent: none |
 | EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
+| EGRESS_BACKUP_STORAGE | JSON, as EGRESS_DEFAULT_STORAGE: where the file of an output without `backupStorage` goes when its storage has failed; absent: none |
+| EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_WEBHOOKS | JSON list of the shape of `spec.webhooks`: receivers of all recordings' events, signed with LIVEKIT_API_KEY |
 | EGRESS_WEBHOOK_ALLOWED_NAMESPACES | namespaces that may use `spec.webhooks`, comma separated; `*` (default): all |
 | EGRESS_WEBHOOK_ALLOWED_HOSTS | hosts that `spec.webhooks` may name, comma separated, `*.example.com` too; `*` (default): all but loopback and link-local |
@@ -59,6 +61,8 @@ class Settings(BaseModel):
     default_allowed_namespaces: frozenset[str] = frozenset({"*"})
     default_storage: Storage | None = None
     storage_allowed_namespaces: frozenset[str] = frozenset({"*"})
+    backup_storage: Storage | None = None
+    backup_allowed_namespaces: frozenset[str] = frozenset({"*"})
     webhooks: tuple[WebhookConfig, ...] = Field(default=(), repr=False)
     webhook_allowed_namespaces: frozenset[str] = frozenset({"*"})
     webhook_allowed_hosts: tuple[str, ...] = ("*",)
@@ -114,6 +118,10 @@ def load(environment: Mapping[str, str]) -> Settings:
         default_storage=settings_json.storage(environment),
         storage_allowed_namespaces=frozenset(
             _words(environment.get("EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES", "*"))
+        ),
+        backup_storage=settings_json.storage(environment, settings_json.BACKUP),
+        backup_allowed_namespaces=frozenset(
+            _words(environment.get("EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES", "*"))
         ),
         webhooks=settings_json.webhooks(environment, api_key=default[1]),
         webhook_allowed_namespaces=frozenset(

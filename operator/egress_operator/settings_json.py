@@ -1,4 +1,4 @@
-"""Owns the settings that are JSON: default storage, defaults of recorders' pods, resources per preset, webhooks. Pure.
+"""Owns the settings that are JSON: storages, defaults of recorders' pods, resources per preset, webhooks. Pure.
 
 They have the spelling of a resource's spec and are refused like one, at start, with a sentence that names the variable
 and the key; a value is never repeated, for it might be a secret that was pasted there.
@@ -25,6 +25,7 @@ from egress_operator.units import exact_quantity
 from egress_recorder.contract import PRESETS
 
 STORAGE: Final = "EGRESS_DEFAULT_STORAGE"
+BACKUP: Final = "EGRESS_BACKUP_STORAGE"
 TEMPLATE: Final = "EGRESS_RECORDER_TEMPLATE"
 RESOURCES: Final = "EGRESS_RECORDER_RESOURCES"
 WEBHOOKS: Final = "EGRESS_WEBHOOKS"
@@ -36,24 +37,24 @@ _ENDPOINT = re.compile(r"https?://[^@\s]+")
 _Model = TypeVar("_Model", bound=ApiModel)
 
 
-def storage(environment: Mapping[str, str]) -> Storage | None:
-    """Return the default storage, None when there is none. Raises SettingsError."""
-    document = _document(environment, STORAGE)
+def storage(environment: Mapping[str, str], variable: str = STORAGE) -> Storage | None:
+    """Return the default (or backup) storage, None when there is none. Raises SettingsError."""
+    document = _document(environment, variable)
     if document is None:
         return None
     for path, way_out in _inline(document):
-        raise SettingsError(f"{STORAGE}: {path} must not stand there: {way_out}")
-    made = _parse(Storage, STORAGE, document)
+        raise SettingsError(f"{variable}: {path} must not stand there: {way_out}")
+    made = _parse(Storage, variable, document)
     if len(made.destinations) != 1:
-        raise SettingsError(f"{STORAGE} needs exactly one destination: set one of {', '.join(KINDS)}")
+        raise SettingsError(f"{variable} needs exactly one destination: set one of {', '.join(KINDS)}")
     for path, url in _urls(made):
         if not _ENDPOINT.fullmatch(url):
             raise SettingsError(
-                f"{STORAGE}: {path} must be an http:// or https:// URL without user and password"
+                f"{variable}: {path} must be an http:// or https:// URL without user and password"
             )
     for key, name in _names(made):
         if not _NAME.fullmatch(name):
-            raise SettingsError(f"{STORAGE}: {key} must be the name of an object")
+            raise SettingsError(f"{variable}: {key} must be the name of an object")
     return made
 
 
@@ -66,6 +67,8 @@ def template(environment: Mapping[str, str]) -> Template | None:
     for key in _ours(made):
         raise SettingsError(f"{TEMPLATE}: {key} is the recorder's own: choose another name or path")
     _check_quantities(made.resources, f"{TEMPLATE}: resources")
+    if made.scratch_size is not None:
+        _check_quantity(made.scratch_size, f"{TEMPLATE}: scratchSize")
     return made
 
 
@@ -197,7 +200,11 @@ def _ours(made: Template) -> Iterator[str]:
 def _check_quantities(given: Resources | None, where: str) -> None:
     for name in ("requests", "limits"):
         for key, value in (getattr(given, name, None) or {}).items():
-            try:
-                exact_quantity(value)
-            except ValueError as error:
-                raise SettingsError(f"{where}.{name}.{key}: {error}") from None
+            _check_quantity(value, f"{where}.{name}.{key}")
+
+
+def _check_quantity(value: int | str, where: str) -> None:
+    try:
+        exact_quantity(value)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from egress_operator import status, webhook_log
+from egress_operator import status, troubles, webhook_log
 from egress_operator.model import Action, AddFinalizer, Document, Observed, PhaseEvent, Plan, Poll, Reason
 from egress_operator.verdict import Verdict
 
@@ -48,6 +48,7 @@ def decide(
         status=document if writes else None,
         after=after,
         event=_event(document) if writes and changed else None,
+        notices=troubles.notices(old.get("conditions") or (), document) if writes else (),
         requeue=requeue,
         poll=poll,
     )

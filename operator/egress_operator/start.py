@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from egress_operator import ending, jobs, names, status, storage
+from egress_operator import ending, filenames, names, status, storage
 from egress_operator.model import (
     Action,
     AddFinalizer,
@@ -40,12 +40,10 @@ def part(situation: Situation, *, number: int) -> Plan:
         facts.pop(stale, None)
     if number > 1:
         facts["retryCount"] = facts.get("retryCount", 0) + 1
-    jobs.resolve_names(recording, facts)
-    if "storage" not in facts["resolved"]:
-        default = observed.storage
-        facts["resolved"]["storage"] = storage.resolve(
-            recording.spec, None if isinstance(default, Reason) else default
-        )
+    try:
+        _resolve(situation)
+    except ValueError as error:
+        return ending.fail(situation, error=str(error), code=ErrorCode.INVALID_ARGUMENT, reason="InvalidSpec")
     facts["resolved"]["url"] = observed.url
     facts["resolved"]["tokenExpiresAt"] = format_time((situation.now + TOKEN_LIFETIME).replace(microsecond=0))
     actions: tuple[Action, ...] = (WriteSecret(number, facts["roomId"], facts), CreateJob(number, facts))
@@ -54,6 +52,22 @@ def part(situation: Situation, *, number: int) -> Plan:
     media = status.had_media(facts)
     reason = Reason("Resuming" if media else "PodStarting", f"part {number} is being started")
     return decide(situation, phase="Pending", reason=reason, before=actions, requeue=5.0)
+
+
+def _resolve(situation: Situation) -> None:
+    """Decide once what the files are called and where they go. Raises ValueError for what cannot be right."""
+    observed, resolved = situation.observed, situation.facts["resolved"]
+    recording = observed.recording
+    assert recording.spec is not None
+    begun = "filepaths" in resolved and "storage" in resolved
+    filenames.resolve_names(recording, situation.facts)
+    if "storage" not in resolved:
+        default = observed.storage
+        resolved["storage"] = storage.resolve(
+            recording.spec, None if isinstance(default, Reason) else default, backup=observed.backup
+        )
+    if not begun:
+        filenames.refuse_same_names(situation.facts)
 
 
 def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one return per obstacle

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from egress_operator import degradation, names, webhook_log
+from egress_operator import degradation, names, troubles, webhook_log
 from egress_operator.api_status import TERMINAL_PHASES
 from egress_operator.model import Document, Observed, Reason
 from egress_operator.parts import clean
@@ -51,6 +51,7 @@ def conclude(
     if (degraded := degradation.condition(observed, document, recording=recording)) is not None:
         lasts, why = degraded
         conditions[names.DEGRADED] = ("True" if lasts else "False", why.reason, why.message)
+    conditions |= troubles.conditions(observed)
     document |= {
         "phase": wanted,
         "message": message,

@@ -1,4 +1,4 @@
-"""Owns where the file of each output goes: its own destination, spec.storage, or the operator's default. Pure.
+"""Owns where the file of each output goes: its own destination, spec.storage, or the operator's default; and its backup. Pure.
 
 It is decided once, at the first part, and kept in `status.resolved.storage`: a later part finds it there, whatever the
 operator's default has become.
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from egress_operator.api import Spec
-from egress_operator.api_storage import KINDS, Storage
+from egress_operator.api_storage import KINDS, Place, Storage
 from egress_operator.destinations import secret_names
 from egress_operator.model import Document, Reason
 
@@ -37,13 +37,22 @@ def usable_default(default: Storage | None, allowed: frozenset[str], namespace: 
     return default
 
 
+def usable_backup(backup: Storage | None, allowed: frozenset[str], namespace: str) -> Storage | None:
+    """Return the operator's backup storage if this namespace may use it; nobody is refused for want of one."""
+    return backup if allowed & {"*", namespace} else None
+
+
 def needs_default(spec: Spec) -> bool:
     """Return True when an output depends on the operator's default storage."""
     return spec.storage is None and any(not output.destinations for output in spec.file_outputs)
 
 
-def resolve(spec: Spec, default: Storage | None) -> list[Document]:
-    """Return the destination of each output for `status.resolved.storage`. Raises ValueError when one has none."""
+def resolve(spec: Spec, default: Storage | None, *, backup: Storage | None = None) -> list[Document]:
+    """Return the destination of each output for `status.resolved.storage`, with its backup.
+
+    `default`, `backup`: the operator's own, where this recording may use them. Raises ValueError when an output has no
+    destination, or itself as its backup.
+    """
     resolved = []
     for index, output in enumerate(spec.file_outputs):
         if output.destinations:
@@ -54,8 +63,50 @@ def resolve(spec: Spec, default: Storage | None) -> list[Document]:
             place, origin = default, OF_OPERATOR
         else:
             raise ValueError(f"spec.fileOutputs[{index}] has no destination: set one of {', '.join(KINDS)}")
-        resolved.append({"origin": origin, **place.model_dump(mode="json", by_alias=True, exclude_none=True)})
+        if output.presigned_locations is not None and place.s3 is None:
+            raise ValueError(
+                f"spec.fileOutputs[{index}].presignedLocations: only S3 gives such URLs, and the output goes elsewhere:"
+                " remove it, or use s3"
+            )
+        entry = {"origin": origin, **_plain(place)}
+        spare = _backup(output.backup_storage, backup)
+        if _same(spare, place):
+            if output.backup_storage is not None:
+                raise ValueError(
+                    f"spec.fileOutputs[{index}].backupStorage is the storage itself: name another place"
+                )
+            spare = None
+        resolved.append(entry if spare is None else {**entry, "backup": spare})
     return resolved
+
+
+def _backup(own: Place | None, operators: Place | None) -> Document | None:
+    if own is not None:
+        return {"origin": OF_OUTPUT, **_plain(own)}
+    return None if operators is None else {"origin": OF_OPERATOR, **_plain(operators)}
+
+
+def _same(spare: Document | None, place: Place) -> bool:
+    return spare is not None and {key: value for key, value in spare.items() if key != "origin"} == _plain(
+        place
+    )
+
+
+def _plain(place: Place) -> Document:
+    return Storage.model_validate(place.destinations).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+
+
+def backups(facts: Mapping[str, Any]) -> tuple[Storage | None, ...]:
+    """Return the backup storage of each output as it was resolved; empty before that."""
+    resolved = (facts.get("resolved") or {}).get("storage") or ()
+    return tuple(Storage.model_validate(entry["backup"]) if "backup" in entry else None for entry in resolved)
+
+
+def every_place(spec: Spec, facts: Mapping[str, Any]) -> tuple[Storage, ...]:
+    """Return all places that a recorder's pod needs: the outputs' destinations, then their backups."""
+    return (*destinations(spec, facts), *(spare for spare in backups(facts) if spare is not None))
 
 
 def destinations(spec: Spec, facts: Mapping[str, Any]) -> tuple[Storage, ...]:

@@ -109,7 +109,7 @@ async def _capture(
         source = LiveKitSource(
             url=request.url,
             token=request.token,
-            selection=selection_for(request.source),
+            selection=selection_for(request.source, pictures=session.pictures),
             partial=request.continuing,
             sink=session.pipeline,
             listener=session,

@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the options of one command. Exits with 64 and a sentence when they are wrong."""
     parser = _Parser(
-        prog="egress-recorder", description="Records LiveKit participants and tracks into MP4 files."
+        prog="egress-recorder", description="Records LiveKit participants and tracks into files."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
     _add_run(commands.add_parser("run", help="record what a configuration directory says (in a pod)"))
@@ -64,9 +64,10 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     target.add_argument(
         "-o",
         "--output",
+        action="append",
         required=True,
         metavar="FILE.mp4",
-        help="local file, or the object's key in the bucket",
+        help="local file, or the object's key in the bucket; its extension is its type; several: give it again",
     )
     target.add_argument("--s3-bucket", help="credentials by AWS_ACCESS_KEY_ID … or the SDK's default chain")
     target.add_argument("--s3-region", default="")
@@ -82,8 +83,8 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     for name in ("video-bitrate", "audio-bitrate"):
         encoding.add_argument(f"--{name}", type=int, metavar="KBIT/S")
     encoding.add_argument("--video-codec", metavar="PROFILE", help="H264_BASELINE, H264_MAIN or H264_HIGH")
-    encoding.add_argument("--audio-codec", metavar="CODEC", help="AAC or OPUS")
-    encoding.add_argument("--audio-frequency", type=int, metavar="HZ", help="for AAC, 8000 to 96000")
+    encoding.add_argument("--audio-codec", metavar="CODEC", help="AAC, OPUS or AC_MP3")
+    encoding.add_argument("--audio-frequency", type=int, metavar="HZ", help="8000 to 96000, not for Opus")
     encoding.add_argument("--key-frame-interval", type=float, metavar="S", help="seconds between key frames")
     times = parser.add_argument_group("times in seconds")
     times.add_argument(

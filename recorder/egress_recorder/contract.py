@@ -1,4 +1,4 @@
-"""What operator and recorder share: configuration, status, result, manifest, exit codes, names.
+"""What operator and recorder share: configuration, status, result, manifest, exit codes (names: `naming.py`).
 
 Everything here is a value: no I/O, no clock, no environment. The operator writes `RecorderConfig` into the
 recording's Secret and reads `RecorderStatus` (HTTP) and `RecorderResult` (termination message); the recorder does
@@ -13,7 +13,6 @@ bitrates are kbit/s. Status names are LiveKit's `EgressStatus` without the prefi
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, TypeVar
@@ -21,7 +20,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import (
     AliasChoices,
     AliasGenerator,
-    BaseModel,
     ConfigDict,
     Field,
     ValidationError,
@@ -38,6 +36,24 @@ from egress_recorder.destinations import (
     Proxy,
     S3Destination,
     VolumeDestination,
+)
+from egress_recorder.filetypes import (
+    DEFAULT_FILETYPE,
+    FILE_KINDS,
+    SOUND_ONLY,
+    WITH_PICTURES,
+    FileType,
+    default_type,
+    problem,
+    types_holding,
+)
+from egress_recorder.naming import (
+    TOKENS,
+    TRACK_TOKENS,
+    NameValues,
+    in_words,
+    refuse_meaningless,
+    resolve_filepath,
 )
 from egress_recorder.spans import PartMedia
 from egress_recorder.vocabulary import (
@@ -57,13 +73,23 @@ from egress_recorder.vocabulary import (
     Progress,
     Track,
     TrackCompositeSource,
+    Trouble,
     VideoCodec,
     camel_case,
     wire_form,
 )
+from egress_recorder.wire import ContractError
 from egress_recorder.wire import WireModel as _Model
 
 __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
+    "DEFAULT_FILETYPE",
+    "FILE_KINDS",
+    "SOUND_ONLY",
+    "WITH_PICTURES",
+    "FileType",
+    "default_type",
+    "problem",
+    "types_holding",
     "LONGEST_KEY_FRAME_INTERVAL",
     "OPUS_FREQUENCY",
     "AudioCodec",
@@ -88,8 +114,16 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "Progress",
     "Track",
     "TrackCompositeSource",
+    "Trouble",
     "VideoCodec",
     "wire_form",
+    "ContractError",
+    "NameValues",
+    "TOKENS",
+    "TRACK_TOKENS",
+    "in_words",
+    "refuse_meaningless",
+    "resolve_filepath",
 ]
 
 CONTRACT_VERSION = 2
@@ -106,10 +140,6 @@ CONTROL_PORT = 8080
 
 TERMINATION_MESSAGE_LIMIT = 4096
 """Bytes that the kubelet keeps of one container's termination message."""
-
-
-class ContractError(ValueError):
-    """A document of the other side cannot be understood; the message names the field and the way out."""
 
 
 # ---- facts of a recording, used on both ways ------------------------------------------------------------------
@@ -161,9 +191,30 @@ class FileOutputConfig(_Model):
     """One file output. `filepath` is resolved by the operator as far as it can; the recorder does the rest."""
 
     filepath: str = Field(description="key in the destination with extension, see `resolve_filepath`")
+    file_type: FileType = Field(
+        default="MP4",
+        json_schema_extra={"since": 2},
+        description="LiveKit's EncodedFileType, never the default",
+    )
     destination: Destination
     disable_manifest: bool = Field(
         default=False, description="LiveKit's: no manifest beside this output's file"
+    )
+    overwrite: bool = Field(
+        default=False,
+        description="an object that has the file's name already is replaced",
+        json_schema_extra={"since": 2},
+    )
+    presigned_expires: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds for which `FileResult.presigned` lets anybody read the file; None: not at all",
+        json_schema_extra={"since": 2},
+    )
+    backup: Destination | None = Field(
+        default=None,
+        description="where the file goes when `destination` has failed for good",
+        json_schema_extra={"since": 2},
     )
 
 
@@ -196,6 +247,18 @@ class RecorderConfig(_Model):
     track_timeout: float = 30.0
     rejoin_timeout: float = 0.0
     limits: Limits = Limits()
+    upload_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds for which a storage that takes nothing is tried again; None: the recorder's own setting",
+        json_schema_extra={"since": 2},
+    )
+    termination_grace: float | None = Field(
+        default=None, description="seconds from SIGTERM to SIGKILL; None: not known, nothing is hurried"
+    )
+    scratch_size: int | None = Field(
+        default=None, description="bytes that the scratch volume may hold; None: as many as its file system"
+    )
     requested_at: datetime
     prior: Prior = Prior()
 
@@ -234,6 +297,11 @@ class FileResult(_Model):
 
     filename: str
     location: str = ""
+    presigned: str = Field(
+        default="",
+        repr=False,
+        description="a URL with a signature, where one was asked for: never in a log or manifest",
+    )
     started_at: datetime | None = None
     ended_at: datetime | None = None
     duration: float = 0.0
@@ -267,6 +335,10 @@ class RecorderStatus(_Model):
     gaps: tuple[Gap, ...] = ()
     file_results: tuple[FileResult, ...] = ()
     manifest_location: str = ""
+    backup_storage_writes: int = Field(default=0, description="files that went to a backup storage")
+    troubles: Mapping[str, str] = Field(
+        default={}, description="a sentence for each `Trouble` that lasts, or that is worth remembering"
+    )
     exit_code: int | None = None
 
     @classmethod
@@ -308,8 +380,10 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"parts": r.parts[-5:]},
     lambda r: {"parts": r.parts[-2:], "gaps": ()},
     lambda r: {"error": r.error[:300], "message": r.message[:100]},
+    lambda r: {"file_results": tuple(one.model_copy(update={"presigned": ""}) for one in r.file_results)},
     lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
     lambda _: {"parts": (), "file_results": ()},
+    lambda _: {"troubles": {}},
     lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
 )
 
@@ -364,6 +438,7 @@ class Manifest(_Model):
     progress: Progress = Progress()
     error: str = ""
     details: str = ""
+    backup_storage_used: bool = Field(default=False, description="LiveKit's backup_storage_used")
 
     @computed_field(alias="started_at")  # type: ignore[prop-decorator]
     @property
@@ -381,7 +456,7 @@ class Manifest(_Model):
     @property
     def files(self) -> tuple[ManifestFile, ...]:
         """LiveKit's `files`: the objects that were uploaded, per part and output."""
-        hashes = {media.part: media.sha256 for media in self.media}
+        media = {one.part: one for one in self.media}
         return tuple(
             ManifestFile(
                 filename=part.filename,
@@ -389,7 +464,7 @@ class Manifest(_Model):
                 part=part.part,
                 output=part.output,
                 size=part.size,
-                sha256=hashes.get(part.part, ""),
+                sha256=_hash(media.get(part.part), part.output),
             )
             for part in self.parts
             if part.location
@@ -399,6 +474,12 @@ class Manifest(_Model):
     def parse(cls, text: str | bytes) -> Manifest:
         """Parse a manifest. Raises ContractError."""
         return _parse(cls, text, "manifest")
+
+
+def _hash(media: PartMedia | None, output: int) -> str:
+    if media is None:
+        return ""
+    return media.hashes[output] if output < len(media.hashes) else "" if media.hashes else media.sha256
 
 
 def _nanoseconds(time: datetime | None) -> int | None:
@@ -448,103 +529,3 @@ def _parse(cls: type[_Document], text: str | bytes, what: str) -> _Document:
             for item in error.errors(include_input=False, include_url=False, include_context=False)
         )
         raise ContractError(f"{what} is invalid: {problems}") from None
-
-
-# ---- names ---------------------------------------------------------------------------------------------------
-
-TOKENS = ("room_name", "room_id", "time", "utc", "publisher_identity")
-"""Tokens of `filepath` (LiveKit's); an unknown one is refused instead of left in the name."""
-
-EXTENSION = ".mp4"
-_KNOWN_EXTENSIONS = frozenset(
-    {".mp4", ".ogg", ".mp3", ".webm", ".mkv", ".ts", ".m3u8", ".wav", ".flac", ".m4a", ".ivf"}
-)
-_TOKEN = re.compile(r"\{([^{}]*)\}")
-
-
-class NameValues(BaseModel):
-    """What the tokens of a name stand for; a value that is not known yet stays None and its token in the name."""
-
-    model_config = ConfigDict(frozen=True)
-
-    room_name: str
-    room_id: str | None = None
-    requested_at: datetime
-    publisher_identity: str | None = None
-
-    def value(self, token: str) -> str | None:
-        """Return the text for one token, safe as a single path component; None when not known yet."""
-        match token:
-            case "time":
-                return self.requested_at.astimezone(UTC).strftime("%Y-%m-%dT%H%M%S")
-            case "utc":
-                return self.requested_at.astimezone(UTC).strftime("%Y%m%d%H%M%S%f")[:-3]
-            case "room_name":
-                return _safe(self.room_name)
-            case "room_id":
-                return self.room_id and _safe(self.room_id)
-            case "publisher_identity":
-                return self.publisher_identity and _safe(self.publisher_identity)
-        raise ContractError(
-            f"filepath has the unknown token {{{token}}}: use {', '.join('{' + name + '}' for name in TOKENS)}"
-        )
-
-
-def _safe(value: str) -> str:
-    """An identity such as `../../etc` must stay one path component."""
-    cleaned = re.sub(r"[/\\\x00-\x1f\x7f]", "_", value)
-    return re.sub(r"^\.+", lambda match: "_" * len(match.group()), cleaned) or "_"
-
-
-def resolve_filepath(filepath: str, values: NameValues) -> str:
-    """Return the object key or relative path for a file output (LiveKit's rules, E:pkg/config/output_file.go).
-
-    Empty or ending in "/": `{room_name}-{time}` is appended. A right extension stays, a known wrong one is replaced,
-    an unknown one is kept and the right one appended. Tokens without a value stay, so that the function can be
-    applied again later; applying it twice changes nothing.
-
-    Raises ContractError for an unknown token or a brace without partner.
-    """
-    if not filepath or filepath.endswith("/"):
-        filepath += "{room_name}-{time}"
-    # Normalised before the tokens are filled in: a value is one component and cannot climb.
-    parts = [part for part in filepath.split("/") if part not in {"", ".", ".."}]
-    path = "/".join(parts) or "{room_name}-{time}"
-    resolved = _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
-    if set(_TOKEN.sub("", path)) & {"{", "}"}:
-        raise ContractError(f"filepath {filepath!r} has a brace without its partner")
-    stem, extension = _split_extension(resolved)
-    return f"{stem if extension.lower() in _KNOWN_EXTENSIONS else resolved}{EXTENSION}"
-
-
-def _split_extension(path: str) -> tuple[str, str]:
-    directory, slash, name = path.rpartition("/")
-    stem, dot, extension = name.rpartition(".")
-    if not stem:
-        return path, ""
-    return f"{directory}{slash}{stem}", f"{dot}{extension}"
-
-
-def unresolved_tokens(path: str) -> tuple[str, ...]:
-    """Return the tokens that still stand in a path."""
-    return tuple(token for token in _TOKEN.findall(path) if token in TOKENS)
-
-
-def part_filename(filename: str, part: int) -> str:
-    """Return the name of part n: `a.mp4`, `a-p2.mp4`, `a-p3.mp4` …"""
-    if part == 1:
-        return filename
-    stem, extension = _split_extension(filename)
-    return f"{stem}-p{part}{extension}"
-
-
-def unique_filename(filename: str, egress_id: str) -> str:
-    """Return a name that no other recording has: used when an object of that name exists (never overwritten)."""
-    stem, extension = _split_extension(filename)
-    return f"{stem}-{egress_id}{extension}"
-
-
-def manifest_filename(filepath: str, egress_id: str) -> str:
-    """Return the manifest's key: beside the file; above a directory whose name is not known yet."""
-    directory, slash, _ = filepath.partition("{")[0].rpartition("/")
-    return f"{directory}{slash}{egress_id}.json"

@@ -1,6 +1,6 @@
-"""Owns turning what a killed recorder left behind into an ordinary MP4: `python -m egress_recorder.finalize IN OUT`.
+"""Owns turning what a killed recorder left behind into an ordinary file: `python -m egress_recorder.finalize IN OUT`.
 
-Packets are copied until the first one that cannot be read or is cut; nothing is decoded. Prints one JSON line
+The name of IN says what it is (`outputs.OUTPUTS`). Packets are copied until the first one that cannot be read or is cut; nothing is decoded. Prints one JSON line
 `{"duration": s, "frames": n, "audio_duration": s}`; exit code 65 when nothing in it can be played. The result
 appears under its name only when it is complete; IN is not touched. A process of its own, because a damaged file may
 take FFmpeg down.
@@ -22,6 +22,9 @@ import av
 from av.container import InputContainer
 
 from egress_recorder.errors import RequestDataError
+from egress_recorder.filetypes import of_extension
+from egress_recorder.outputs import OUTPUTS
+from egress_recorder.outputs.base import Container
 from egress_recorder.vocabulary import ExitCode
 
 
@@ -37,9 +40,10 @@ class Finalized:
 def finalize(source: Path, target: Path) -> Finalized:
     """Write `target` from `source`. Raises RequestDataError when nothing is playable, OSError when writing fails."""
     partial = target.with_name(f"{target.name}.part")
+    kind = OUTPUTS[of_extension(source.name) or "MP4"]
     try:
         with av.open(str(source), "r") as container:
-            result = _copy(container, partial)
+            result = _copy(container, partial, kind)
     except av.FFmpegError as error:
         partial.unlink(missing_ok=True)
         raise RequestDataError(f"{source.name} cannot be read: {error.strerror}") from None
@@ -50,19 +54,19 @@ def finalize(source: Path, target: Path) -> Finalized:
     return result
 
 
-def _copy(source: InputContainer, target: Path) -> Finalized:
+def _copy(source: InputContainer, target: Path, container: Container) -> Finalized:
     streams = [stream for stream in source.streams if stream.type in {"video", "audio"}]
     if not streams:
         return Finalized(0.0, 0, 0.0)
     ends: dict[str, float] = {}
     frames = 0
-    with av.open(str(target), "w", format="mp4") as output:
+    with av.open(str(target), "w", format=container.muxer, options=dict(container.final_options)) as output:
         copies: dict[int, Any] = {}
         for stream in streams:
             copies[stream.index] = output.add_stream_from_template(stream, opaque=True)
             copies[stream.index].time_base = stream.time_base
         last: dict[int, int] = {}
-        for packet in _readable(source, streams):
+        for packet in _whole(_readable(source, streams), container):
             index = packet.stream.index
             if packet.dts <= last.get(index, packet.dts - 1):
                 continue
@@ -73,6 +77,9 @@ def _copy(source: InputContainer, target: Path) -> Finalized:
             frames += kind == "video"
             packet.stream = copies[index]
             output.mux_one(packet)
+    if ends:
+        rate = source.streams.audio[0].rate if source.streams.audio else 0
+        container.finished(target, round(ends.get("audio", 0.0) * rate))
     duration = max(ends.values(), default=0.0)
     return Finalized(round(duration, 6), frames, round(ends.get("audio", 0.0), 6))
 
@@ -89,6 +96,16 @@ def _readable(source: InputContainer, streams: Sequence[Any]) -> Iterator[Any]:
     except av.FFmpegError:
         # The tail of a killed process: everything before it was good.
         return
+
+
+def _whole(packets: Iterator[Any], container: Container) -> Iterator[Any]:
+    """Leave out the last packet if it was cut."""
+    last = next(packets, None)
+    for packet in packets:
+        yield last
+        last = packet
+    if last is not None and container.whole(bytes(last)):
+        yield last
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
+from egress_recorder.filetypes import FileType
 from egress_recorder.spans import MediaGap, TrackSpan
 from egress_recorder.vocabulary import (
     Encoding,
@@ -62,13 +63,15 @@ class CaptureRequest(Message):
     limits: Limits = field(default_factory=Limits)
     directory: str
     """Scratch directory of this part, exists and is empty."""
+    files: tuple[FileType, ...] = ("MP4",)
+    """The types of the files to write, each once; named `filetypes.scratch_name`."""
     continuing: bool = False
     """A part of this recording has media already: absence ends it naturally after max(rejoinTimeout, 30 s)
     instead of failing."""
     recorded: float = 0.0
     """Seconds recorded by earlier parts, for limits.maxDuration."""
     recorded_bytes: int = 0
-    """Bytes recorded by earlier parts, for limits.maxSize."""
+    """Bytes recorded by earlier parts, for limits.maxSize; each file counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +114,8 @@ class Started(Message):
     event: Literal["started"] = "started"
     started_at: datetime
     """Wall clock of media time 0 of this part."""
-    filename: str
-    """Name of the growing file in the scratch directory."""
+    files: tuple[str, ...]
+    """Names of the growing files in the scratch directory, as `CaptureRequest.files`."""
     publisher_identity: str = ""
 
 
@@ -126,11 +129,15 @@ class ProgressReport(Message):
     """False while nobody publishes and only filler is written."""
     degraded: str = ""
     """What the encoder saves on (`Degradation`); empty: nothing."""
+    sizes: tuple[int, ...] = ()
+    """Bytes so far, as `CaptureRequest.files`."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """Sentence by name of each file that could not be written on; the others go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpansChanged(Message):
-    """What this part's file holds of which track changed: after `Started`, at most once per second and before `Ended`.
+    """What this part's files hold of which track changed: after `Started`, at most once per second and before `Ended`.
 
     An entry replaces the former one of its number; the other ones stay.
     """
@@ -142,7 +149,7 @@ class SpansChanged(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Ended(Message):
-    """The capture is over and its file, if any, is closed and complete."""
+    """The capture is over and its files, if any, are closed and complete, but for those in `problems`."""
 
     event: Literal["ended"] = "ended"
     phase: Phase
@@ -151,8 +158,10 @@ class Ended(Message):
     exit_code: ExitCode
     error: str = ""
     error_code: int = 0
-    filename: str = ""
-    """Empty when no media was written."""
+    files: tuple[str, ...] = ()
+    """As in `Started`; empty when no media was written."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """As in `ProgressReport`; what such a file holds up to there is kept."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     """Wall clock of the end of the media."""
@@ -193,7 +202,7 @@ def _request(document: dict[str, Any]) -> CaptureRequest:
         "encoding": Encoding(**document["encoding"]),
         "limits": Limits(**document["limits"]),
     }
-    return CaptureRequest(**{**document, **known})
+    return CaptureRequest(**{**document, **known, "files": tuple(document["files"])})
 
 
 def _command(document: dict[str, Any]) -> StopCommand | TokenCommand:

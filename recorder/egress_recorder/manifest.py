@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,6 +37,8 @@ class ManifestPlace:
     """For logs: `fileOutputs[0]`."""
     written: bool = True
     """False: no manifest is wanted here, the place is only probed."""
+    sharers: tuple[str, ...] = ()
+    """The outputs whose files go to this destination and directory."""
 
 
 def merge(own: Manifest, existing: Manifest | None) -> Manifest:
@@ -83,30 +85,53 @@ class ManifestWriter:
         self._merge = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self._failing: set[ManifestPlace] = set()
+        self.faults: Mapping[ManifestPlace, RecorderError] = {}
+        """What went wrong in the last `read` or `probe`, by place."""
 
     @property
     def location(self) -> str:
-        """Where the first manifest is; empty when none is wanted."""
-        return self._places[0].storage.location(self._places[0].key) if self._places else ""
+        """Where the first manifest is, of those that could be written; empty when none is wanted."""
+        for place in sorted(self._places, key=lambda place: place in self._failing):
+            return place.storage.location(place.key)
+        return ""
 
-    async def read(self) -> Manifest | None:
+    def add(self, place: ManifestPlace) -> None:
+        """Write to one more place from now on: a backup storage that came into use."""
+        if place not in self._places:
+            self._places = (*self._places, place)
+
+    async def read(self, *, without: Container[ManifestPlace] = ()) -> Manifest | None:
         """Return the manifest that an earlier part left, the newest of all places; None when there is none.
 
         Raises RecorderError when a destination does not answer or refuses its credentials for more than reading.
         """
-        found = await asyncio.gather(*(self._read(place) for place in self._places))
-        return max((manifest for manifest in found if manifest), key=_age, default=None)
+        places = [place for place in self._places if place not in without]
+        found = await asyncio.gather(*(self._read(place) for place in places), return_exceptions=True)
+        self._raise_first(places, found)
+        return max((one for one in found if isinstance(one, Manifest)), key=_age, default=None)
 
-    async def probe(self) -> None:
+    async def probe(self, *, without: Container[ManifestPlace] = ()) -> None:
         """Write to every place. Raises the first place's RecorderError: those with a manifest, then the others."""
+        places = [place for place in self._places if place not in without]
+        silent = [place for place in self._silent if place not in without]
         results = await asyncio.gather(
-            *(self._write(place, merging=False) for place in self._places),
-            *(in_thread("probe", partial(_try_upload, place)) for place in self._silent),
+            *(self._write(place, merging=False) for place in places),
+            *(in_thread("probe", partial(try_upload, place)) for place in silent),
             return_exceptions=True,
         )
-        for result in results:
-            if isinstance(result, BaseException):
+        self._raise_first([*places, *silent], results)
+
+    def _raise_first(self, places: Iterable[ManifestPlace], results: Iterable[object]) -> None:
+        faults = {}
+        for place, result in zip(places, results, strict=True):
+            if isinstance(result, RecorderError):
+                faults[place] = result
+            elif isinstance(result, BaseException):
                 raise result
+        self.faults = faults
+        for fault in faults.values():
+            raise fault
 
     def request(self) -> None:
         """Ask for a write soon: a part began or ended."""
@@ -155,8 +180,10 @@ class ManifestWriter:
             await self._write(place, merging=merging)
         except RecorderError as error:
             self._merge = True
+            self._failing.add(place)
             logger.warning("manifest was not written", extra={"output": place.name, "error": str(error)})
             return False
+        self._failing.discard(place)
         return True
 
     async def _write(self, place: ManifestPlace, *, merging: bool) -> None:
@@ -191,7 +218,7 @@ def _age(manifest: Manifest) -> float:
     return manifest.updated_at.timestamp()
 
 
-def _try_upload(place: ManifestPlace) -> None:
+def try_upload(place: ManifestPlace) -> None:
     """Prove that the destination takes an upload, and leave nothing. Raises RecorderError.
 
     A place that takes whole objects only (HTTP) cannot be tried without leaving one: it is only asked.

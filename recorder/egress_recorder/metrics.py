@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCol
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from egress_recorder.contract import RecorderStatus
+from egress_recorder.contract import RecorderStatus, Trouble
 
 _PREFIX = "livekit_egress_recorder"
 
@@ -45,6 +45,10 @@ class _StatusCollector(Collector):
             "media_seconds": ("Recorded media.", progress.duration),
             "written_bytes": ("Bytes written to scratch files.", float(progress.bytes_written)),
             "uploaded_bytes": ("Bytes that storages have taken.", float(progress.bytes_uploaded)),
+            "backup_storage_writes": (
+                "Files that went to a backup storage.",
+                float(status.backup_storage_writes),
+            ),
             "frames": ("Video frames written.", float(progress.frames)),
             "frames_dropped": ("Video frames left out.", float(progress.frames_dropped)),
             "frames_duplicated": ("Video frames repeated.", float(progress.frames_duplicated)),
@@ -77,6 +81,12 @@ class _StatusCollector(Collector):
         for reason, count in reasons.items():
             dropped.add_metric([reason], float(count))
         yield dropped
+        troubles = GaugeMetricFamily(
+            f"{_PREFIX}_trouble", "1 for what the recorder has to report.", labels=["trouble"]
+        )
+        for trouble in Trouble:
+            troubles.add_metric([trouble.value], float(trouble.value in status.troubles))
+        yield troubles
 
 
 def render(status: RecorderStatus) -> tuple[bytes, str]:

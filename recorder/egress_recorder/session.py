@@ -1,4 +1,4 @@
-"""Owns one capture from join to closed file: wait, record, end. Knows neither LiveKit nor FFmpeg.
+"""Owns one capture from join to closed files: wait, record, end. Knows neither LiveKit nor FFmpeg.
 
 One TaskGroup-like lifetime: the source's task and the loop of `run`; everything else is callbacks that only note
 facts and wake the loop, which decides in one place (`_decide`).
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from egress_recorder import ipc, session_end, session_values
 from egress_recorder.errors import RecorderError
+from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
 from egress_recorder.session_end import Ending
@@ -52,13 +53,17 @@ class Session:
             continuing=request.continuing,
             now=clock(),
         )
-        self._spec = session_values.media_spec(request)
-        self._output = OUTPUTS["mp4"](Path(request.directory), self._spec)
+        spec, files = session_values.media_spec(request), session_values.file_specs(request)
+        self._specs = [of_file for _, of_file in files]
+        self._files = FanOut(
+            [OUTPUTS[file_type].open(Path(request.directory), of_file) for file_type, of_file in files]
+        )
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
-            self._spec,
-            self._output,
+            spec,
+            self._files,
             failed=self._media_failed,
+            sound=session_values.encoded_sound(self._specs),
             max_duration=self._limit,
             clock=clock,
         )
@@ -67,6 +72,11 @@ class Session:
     def pipeline(self) -> Pipeline:
         """The sink for the source's media."""
         return self._pipeline
+
+    @property
+    def pictures(self) -> bool:
+        """False when no file holds pictures: none need be received."""
+        return any(spec.video for spec in self._specs)
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
@@ -176,7 +186,7 @@ class Session:
         self._emit(
             ipc.Started(
                 started_at=self._wall_of(first),
-                filename=self._output.filename,
+                files=self._files.filenames,
                 publisher_identity=self._publisher,
             )
         )
@@ -197,7 +207,15 @@ class Session:
         self._reported = now
         recording, saves = self._pipeline.recording and not self._held, self._pipeline.degraded
         numbers = session_values.progress(self._pipeline.numbers)
-        self._emit(ipc.ProgressReport(progress=numbers, recording=recording, degraded=saves))
+        self._emit(
+            ipc.ProgressReport(
+                progress=numbers,
+                recording=recording,
+                degraded=saves,
+                sizes=self._files.sizes,
+                problems=self._files.problems,
+            )
+        )
         self._tell_spans()
 
     def _tell_spans(self) -> None:
@@ -212,7 +230,7 @@ class Session:
         if self._limit is not None and self._clock() >= origin + self._limit:
             self._end(session_end.limit_reached(origin + self._limit))
         limits, recorded = self._request.limits, self._request.recorded_bytes
-        if session_values.size_reached(limits, recorded, self._pipeline.numbers, self._spec):
+        if session_values.size_reached(limits, recorded, self._pipeline.numbers, self._specs):
             self._end(session_end.limit_reached())
 
     def _media_failed(self, error: RecorderError) -> None:
@@ -240,7 +258,8 @@ class Session:
             exit_code=ending.exit_code,
             error=ending.error,
             error_code=ending.error_code,
-            filename=self._output.filename if started_at and numbers.bytes_written else "",
+            files=self._files.filenames if started_at and numbers.bytes_written else (),
+            problems=self._files.problems,
             started_at=started_at,
             ended_at=started_at and started_at + timedelta(seconds=numbers.duration),
             progress=session_values.progress(numbers),

@@ -37,7 +37,7 @@ class Ending:
 def stopped(reason: EndReason, at: float | None = None) -> Ending:
     """The supervisor said stop."""
     match reason:
-        case EndReason.INTERRUPTED | EndReason.KILLED | EndReason.SUPERSEDED:
+        case EndReason.INTERRUPTED | EndReason.KILLED | EndReason.SUPERSEDED | EndReason.SCRATCH_FULL:
             return Ending(Phase.INTERRUPTED, reason, ExitCode.INTERRUPTED, at=at)
         case EndReason.LIMIT_REACHED:
             return limit_reached(at)

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
 from egress_recorder import ipc
+from egress_recorder.filetypes import FILE_KINDS, FileType, sound_codec
+from egress_recorder.media.audiocodecs import audio_rate
 from egress_recorder.media.journal import Journal
 from egress_recorder.media.values import MediaSpec, Numbers, Profile
-from egress_recorder.vocabulary import OPUS_FREQUENCY, Limits, Progress, TrackCompositeSource
+from egress_recorder.vocabulary import Limits, Progress, TrackCompositeSource
 
 SIZE_RESERVE_SECONDS = 1.5
 """Seconds of media at full bitrate that may still come between the decision to end and the closed file."""
 _PROFILES: dict[str, Profile] = {"H264_BASELINE": "baseline", "H264_MAIN": "main", "H264_HIGH": "high"}
+PLAIN_BITS = 32
+"""Of one stereo sample without loss."""
 INDEX_BYTES_PER_SECOND = 1000
 """What the index adds at the end of an MP4, per second of media (measured: 500-700)."""
 
 
 def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
-    """Return what the file holds: participants always picture and sound, tracks what was asked for."""
+    """Return what is encoded: of participants picture and sound, of tracks what was asked for; as far as a file holds it."""
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
-    opus = encoding.audio_codec == "OPUS"
+    pictures = any(FILE_KINDS[file_type].pictures for file_type in request.files)
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,
         framerate=encoding.framerate,
         video_bitrate=encoding.video_bitrate,
         audio_bitrate=encoding.audio_bitrate,
-        video=tracks is None or bool(tracks.video_track_id),
+        video=pictures and (tracks is None or bool(tracks.video_track_id)),
         audio=tracks is None or bool(tracks.audio_track_id),
         profile=_PROFILES[encoding.video_codec],
         key_frame_interval=encoding.key_frame_interval,
-        audio_codec="opus" if opus else "aac",
-        audio_frequency=OPUS_FREQUENCY if opus else encoding.audio_frequency,
     )
+
+
+def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:
+    """Return what each file holds."""
+    whole = media_spec(request)
+
+    def of(file_type: FileType) -> MediaSpec:
+        codec = sound_codec(file_type, request.encoding.audio_codec)
+        return replace(
+            whole,
+            video=whole.video and FILE_KINDS[file_type].pictures,
+            audio_codec=codec,
+            audio_frequency=audio_rate(codec, request.encoding.audio_frequency),
+        )
+
+    return [(file_type, of(file_type)) for file_type in request.files]
+
+
+def encoded_sound(specs: Iterable[MediaSpec]) -> list[MediaSpec]:
+    """Return one spec per codec that the sound is encoded to."""
+    return list({spec.audio_codec: spec for spec in specs if spec.audio}.values())
 
 
 def progress(numbers: Numbers) -> Progress:
@@ -68,10 +94,21 @@ def duration_limit(request: ipc.CaptureRequest) -> float | None:
     return None if limit is None else max(0.0, limit - request.recorded)
 
 
-def size_reached(limits: Limits, recorded: int, numbers: Numbers, spec: MediaSpec) -> bool:
-    """True when the file must be ended now so that all parts together stay below `limits.max_size`."""
+def size_reached(limits: Limits, recorded: int, numbers: Numbers, specs: Sequence[MediaSpec]) -> bool:
+    """True when the files must be ended now so that all files of all parts together stay below `limits.max_size`."""
     if limits.max_size is None:
         return False
-    bits = (spec.video_bitrate * spec.video + spec.audio_bitrate * spec.audio) * 1000
-    reserve = SIZE_RESERVE_SECONDS * bits / 8 + INDEX_BYTES_PER_SECOND * numbers.duration
+    bits = sum(spec.video_bitrate * 1000 * spec.video + _sound_bits(spec) for spec in specs)
+    reserve = SIZE_RESERVE_SECONDS * bits / 8 + INDEX_BYTES_PER_SECOND * numbers.duration * len(specs)
     return recorded + numbers.bytes_written + reserve >= limits.max_size
+
+
+def _sound_bits(spec: MediaSpec) -> int:
+    """Bits per second of a file's sound, at most."""
+    if not spec.audio:
+        return 0
+    return (
+        PLAIN_BITS * spec.audio_frequency
+        if spec.audio_codec in {"pcm", "flac"}
+        else spec.audio_bitrate * 1000
+    )

@@ -85,7 +85,7 @@ class MediaGap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartMedia:
-    """What the file of one part holds; the same bytes go to every output."""
+    """What the files of one part hold: one time axis, whatever the number of outputs."""
 
     __pydantic_config__: ClassVar = WIRE
 
@@ -96,7 +96,9 @@ class PartMedia:
     """Seconds between that and the arrival, `parts[].startedAt`: what the receiver's jitter buffer measured."""
     duration: float = 0.0
     sha256: str = ""
-    """Hexadecimal, of the whole file; empty while it grows."""
+    """Hexadecimal, of the first output's whole file; empty while it grows."""
+    hashes: tuple[str, ...] = ()
+    """The same per output, where the outputs have different files."""
     tracks: tuple[TrackSpan, ...] = ()
     tracks_omitted: int = 0
     gaps: tuple[MediaGap, ...] = ()

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from egress_recorder.contract import unique_filename
-from egress_recorder.errors import AuthorizationError, MediaError, RecorderError, UnreachableError
+from egress_recorder.errors import AuthorizationError, MediaError, RecorderError
+from egress_recorder.filetypes import content_type
+from egress_recorder.naming import unique_filename
+from egress_recorder.retry import Deadline, RetryPolicy
 from egress_recorder.storage import (
     FileSlice,
     ObjectExistsError,
     PartRecord,
+    PresigningStorage,
     Storage,
     Upload,
     UploadLostError,
@@ -29,7 +31,6 @@ from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
-CONTENT_TYPE = "video/mp4"
 PART_SIZE = 8 * 1024 * 1024
 MAX_PARTS = 10_000
 """S3's limit; a larger file gets larger parts."""
@@ -41,49 +42,50 @@ _OnFault = Callable[[RecorderError], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How long, in seconds, an upload is tried again."""
-
-    total: float = 3600.0
-    """While the storage does not answer."""
-    refused: float = 150.0
-    """While it refuses the credentials: a rotated Secret reaches the pod after up to 90 s."""
-    first_pause: float = 0.5
-    longest_pause: float = 30.0
-
-    def allowance(self, error: RecorderError) -> float:
-        """Return for how long after the first fault this kind of error is tried again."""
-        if isinstance(error, UnreachableError):
-            return self.total
-        return min(self.refused, self.total) if isinstance(error, AuthorizationError) else 0.0
-
-    def pauses(self) -> Iterator[float]:
-        """Yield pauses that double, each with jitter of half its length."""
-        pause = self.first_pause
-        while True:
-            yield pause * random.uniform(0.5, 1.0)
-            pause = min(pause * 2, self.longest_pause)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Uploaded:
     """An object that is there."""
 
     key: str
     location: str
     size: int
+    presigned: str = ""
+    """A URL by which anybody can read it for a while; "": none was asked for."""
 
 
 class Uploader:
     """Uploads files to one storage; blocking calls run in threads named after `name`."""
 
     def __init__(
-        self, storage: Storage | WholeStorage, *, name: str, egress_id: str, policy: RetryPolicy
+        self,
+        storage: Storage | WholeStorage,
+        *,
+        name: str,
+        egress_id: str,
+        policy: RetryPolicy,
+        overwrite: bool = False,
+        deadline: Deadline | None = None,
+        presign: float | None = None,
     ) -> None:
+        """`presign`: seconds for which the location shall let anybody read the object."""
         self._storage = storage
         self._name = name
         self._egress_id = egress_id
         self._policy = policy
+        self._overwrite = overwrite
+        self._deadline = deadline or Deadline()
+        self._presign = presign
+
+    def impatient(self) -> Uploader:
+        """Return the same without any second try."""
+        return Uploader(
+            self._storage,
+            name=self._name,
+            egress_id=self._egress_id,
+            policy=replace(self._policy, total=0.0),
+            overwrite=self._overwrite,
+            deadline=self._deadline,
+            presign=self._presign,
+        )
 
     async def upload(
         self,
@@ -93,7 +95,9 @@ class Uploader:
         on_sent: Callable[[int], None] = lambda _: None,
         on_fault: Callable[[RecorderError], None] = lambda _: None,
     ) -> Uploaded:
-        """Upload the file, under the next free name when `key` is taken. `on_sent` gets sizes of sent parts.
+        """Upload the file, under the next free name when `key` is taken and not to be overwritten.
+
+        `on_sent` gets sizes of sent parts.
 
         Raises RecorderError when the policy's time is over; the parts that were sent are removed as far as possible.
         """
@@ -111,14 +115,33 @@ class Uploader:
                     extra={"taken": taken, "used": name, "output": self._name},
                 )
                 continue
-            return Uploaded(key=name, location=self._storage.location(name), size=size)
+            return Uploaded(
+                key=name,
+                location=self._storage.location(name),
+                size=size,
+                presigned=await self._presigned(name),
+            )
+
+    async def _presigned(self, key: str) -> str:
+        """The file is there in any case: without a signature it has its plain location."""
+        storage, seconds = self._storage, self._presign
+        if seconds is None or not isinstance(storage, PresigningStorage):
+            return ""
+        try:
+            return await in_thread(f"upload-{self._name}", lambda: storage.presigned(key, seconds))
+        except RecorderError as error:
+            logger.warning("the location was not signed", extra={"output": self._name, "error": str(error)})
+            return ""
 
     async def _upload_as(self, key: str, path: Path, on_sent: _OnSent, on_fault: _OnFault) -> int:
         size = await self._retry(lambda: path.stat().st_size, on_fault)
-        await self._refuse_taken(key, on_fault)
+        if not self._overwrite:
+            await self._refuse_taken(key, on_fault)
         storage = self._storage
         if isinstance(storage, WholeStorage):
-            await self._retry(lambda: _send_whole(storage, key, path, size), on_fault)
+            await self._retry(
+                lambda: _send_whole(storage, key, path, size, overwrite=self._overwrite), on_fault
+            )
             on_sent(size)
             return size
         await self._send_in_parts(storage, key, path, size, on_sent, on_fault)
@@ -131,7 +154,7 @@ class Uploader:
         lost = 0
         while True:
             upload = await self._retry(
-                lambda: storage.begin(key, CONTENT_TYPE, part_size=part_size), on_fault
+                lambda: storage.begin(key, content_type(key), part_size=part_size), on_fault
             )
             sent = 0
 
@@ -142,7 +165,10 @@ class Uploader:
 
             try:
                 parts = await self._send_parts(storage, upload, path, size, count, on_fault)
-                await self._retry(lambda: storage.complete(upload, parts), on_fault)  # noqa: B023 - awaited at once
+                await self._retry(
+                    lambda: storage.complete(upload, parts, overwrite=self._overwrite),  # noqa: B023 - awaited at once
+                    on_fault,
+                )
             except UploadLostError:
                 on_sent(-sent)
                 lost += 1
@@ -206,14 +232,14 @@ class Uploader:
                 allowance = self._policy.allowance(error)
                 if isinstance(error, AuthorizationError) and not patient:
                     raise
-                if loop.time() + pause > began + allowance:
+                if loop.time() + pause > min(began + allowance, self._deadline.at):
                     raise
                 logger.warning(
                     "upload is tried again",
                     extra={"output": self._name, "pause": round(pause, 2), "error": str(error)},
                 )
                 on_fault(error)
-            await asyncio.sleep(pause)
+            await self._deadline.pause(pause)
         raise AssertionError("pauses never end")
 
     async def _abandon(self, storage: Storage, upload: Upload) -> None:
@@ -225,9 +251,9 @@ class Uploader:
             )
 
 
-def _send_whole(storage: WholeStorage, key: str, path: Path, size: int) -> None:
+def _send_whole(storage: WholeStorage, key: str, path: Path, size: int, *, overwrite: bool) -> None:
     with FileSlice(path, 0, size) as data:
-        storage.put_whole(key, data, content_type=CONTENT_TYPE)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
+        storage.put_whole(key, data, content_type=content_type(key), overwrite=overwrite)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
 
 
 def _part_size(size: int, least: int) -> int:

@@ -79,6 +79,21 @@ class Degradation(enum.StrEnum):
     """Every second picture is a repetition as well."""
 
 
+class Trouble(enum.StrEnum):
+    """What a recorder has to report although the recording goes on; a later release may know more."""
+
+    SCRATCH_PRESSURE = "ScratchPressure"
+    """The scratch volume is filling up."""
+    BACKUP_UNUSABLE = "BackupStorageUnusable"
+    """The backup storage cannot be written: a file whose storage fails would have nowhere to go."""
+    BACKUP_USED = "BackupStorageUsed"
+    """A storage failed for good, the file is in the backup storage."""
+    FILE_HELD = "FileHeld"
+    """No storage has taken a file: the recorder keeps it and goes on trying."""
+    OUTPUT_CUT = "OutputCut"
+    """A file could not be written on and ends there; the others go on."""
+
+
 class EndReason(enum.StrEnum):
     """LiveKit's end reasons (`details` is "End reason: X"; livekit_egress.go), and ours after them."""
 
@@ -89,6 +104,7 @@ class EndReason(enum.StrEnum):
     KILLED = "Process killed"
     INTERRUPTED = "Interrupted"
     SUPERSEDED = "Superseded by a newer recorder"
+    SCRATCH_FULL = "Scratch volume full"
 
 
 class ErrorCode(enum.IntEnum):
@@ -149,7 +165,8 @@ class TrackCompositeSource:
 
 
 VideoCodec = Literal["H264_BASELINE", "H264_MAIN", "H264_HIGH"]
-AudioCodec = Literal["AAC", "OPUS"]
+AudioCodec = Literal["AAC", "OPUS", "AC_MP3"]
+"""LiveKit's; each output takes it where its container can (`filetypes.sound_codec`)."""
 AudioFrequency = Literal[8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000]
 """Hz that AAC knows (ISO/IEC 14496-3, table 1.18)."""
 OPUS_FREQUENCY = 48_000

@@ -27,3 +27,7 @@ class WireModel(BaseModel):
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values, camelCase keys, empty fields left out."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+class ContractError(ValueError):
+    """A document of the other side cannot be understood; the message names the field and the way out."""

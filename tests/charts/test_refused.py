@@ -61,7 +61,7 @@ LIVEKIT = {"url": "wss://livekit.example.com", "existingSecret": "livekit"}
         pytest.param(
             {"defaultStorage": {"s3": S3, "pvc": {"claimName": "recordings"}}},
             "/defaultStorage/pvc",
-            "empty, because defaultStorage.s3 is set: choose one of the two",
+            "empty, because s3 is set beside it: choose one of the two",
             id="two default storages",
         ),
         pytest.param(
@@ -72,7 +72,7 @@ LIVEKIT = {"url": "wss://livekit.example.com", "existingSecret": "livekit"}
                 }
             },
             "/defaultStorage/pvc",
-            "empty, because defaultStorage.http is set: choose one of the two",
+            "empty, because http is set beside it: choose one of the two",
             id="two default storages, neither S3",
         ),
         pytest.param(

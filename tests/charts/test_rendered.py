@@ -148,7 +148,19 @@ def test_the_default_storage_reaches_the_operator_as_the_resource_spells_it(
 
 
 def test_without_a_default_storage_there_is_no_variable_of_it() -> None:
-    assert not [name for name in render().environment if name.startswith("EGRESS_DEFAULT_STORAGE")]
+    assert not [name for name in render().environment if "STORAGE" in name]
+
+
+def test_the_backup_storage_reaches_the_operator_beside_the_default_one() -> None:
+    rendered = render(
+        defaultStorage={"pvc": {"claimName": "recordings"}},
+        backupStorage={"gcp": {"bucket": "rescue"}, "allowedNamespaces": ["meetings"]},
+    )
+
+    assert json.loads(rendered.environment["EGRESS_DEFAULT_STORAGE"]) == {"pvc": {"claimName": "recordings"}}
+    assert json.loads(rendered.environment["EGRESS_BACKUP_STORAGE"]) == {"gcp": {"bucket": "rescue"}}
+    assert rendered.environment["EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES"] == "meetings"
+    loaded(rendered)
 
 
 def test_receivers_of_webhooks_and_who_may_name_more_reach_the_operator() -> None:

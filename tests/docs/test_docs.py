@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from egress_recorder.contract import TOKENS
 from support.documents import PAGES, ROOT
 
 pytestmark = pytest.mark.unit
@@ -72,3 +73,9 @@ def test_no_document_or_source_names_a_machine_or_a_home_directory() -> None:
 
 def _load(path: Path) -> dict:  # type: ignore[type-arg]
     return yaml.safe_load(path.read_text())
+
+
+def test_the_page_on_names_explains_every_token() -> None:
+    page = (ROOT / "docs" / "names.md").read_text()
+
+    assert not [token for token in TOKENS if f"`{{{token}}}`" not in page]

@@ -3,7 +3,8 @@
 Standard library only, so that it starts in milliseconds. The scenario file holds one JSON object per attempt (the
 last one repeats):
   join      false: never joins
-  media     bytes of the file, absent: no media
+  media     bytes of the first file, each other one has one more; absent: no media
+  problems  of the progress reports
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
   ended     fields of the Ended message
@@ -37,7 +38,7 @@ class Fake:
         attempt = int(directory.name.rsplit("-", 1)[1])
         steps = json.loads(scenario.read_text())
         self.step = steps[min(attempt, len(steps)) - 1]
-        self.path = directory / "media.mp4"
+        self.paths = [directory / f"media.{name.lower()}" for name in self.request["files"]]
         self.started_at = ""
         self.progress: dict[str, Any] = {}
         (scenario.parent / f"request-{attempt}.json").write_text(json.dumps(self.request))
@@ -48,19 +49,24 @@ class Fake:
         self.events.flush()
 
     def media(self, size: int) -> None:
-        self.path.write_bytes(b"M" * size)
+        for number, path in enumerate(self.paths):
+            path.write_bytes(b"M" * (size + number))
         self.started_at = now()
-        self.send("started", started_at=self.started_at, filename=self.path.name, publisher_identity="alice")
+        files = [path.name for path in self.paths]
+        self.send("started", started_at=self.started_at, files=files, publisher_identity="alice")
         for number in range(1, self.step.get("progress", 1) + 1):
-            self.progress = {"duration": float(number), "bytes_written": size, "frames": 30 * number}
-            self.send("progress", progress=self.progress, recording=True)
+            written = sum(path.stat().st_size for path in self.paths)
+            self.progress = {"duration": float(number), "bytes_written": written, "frames": 30 * number}
+            self.send(
+                "progress", progress=self.progress, recording=True, problems=self.step.get("problems", {})
+            )
 
     def ended(self, **fields: Any) -> None:
         values = {
             "phase": "Complete" if self.started_at else "Aborted",
             "reason": "Source closed",
             "exit_code": 0,
-            "filename": self.path.name if self.started_at else "",
+            "files": [path.name for path in self.paths] if self.started_at else [],
             "started_at": self.started_at or None,
             "ended_at": now() if self.started_at else None,
             "progress": self.progress,
@@ -74,8 +80,8 @@ class Fake:
                 self.send("tracks", tracks=[], publisher_identity="renewed")
             elif self.step["then"] == "ignore-stop":
                 continue
-            elif command["reason"] == "Interrupted":
-                self.ended(phase="Interrupted", reason="Interrupted", exit_code=75)
+            elif command["reason"] in {"Interrupted", "Scratch volume full"}:
+                self.ended(phase="Interrupted", reason=command["reason"], exit_code=75)
                 return
             else:
                 self.ended(reason=command["reason"])

@@ -31,8 +31,8 @@ from egress_recorder.contract import (
     Progress,
     RecorderConfig,
     RecorderResult,
-    part_filename,
 )
+from egress_recorder.naming import part_filename
 
 _CODES = {
     "complete": (Phase.COMPLETE, ExitCode.FINISHED),

@@ -132,7 +132,7 @@ def test_tracks_whose_media_does_not_arrive_are_named(
         CaptureProcess(server, "dead", ALICE, tmp_path / "media") as capture,
     ):
         ended = capture.ended(60)
-    assert (ended.phase, ended.exit_code, ended.filename) == (Phase.INTERRUPTED, ExitCode.UNREACHABLE, "")
+    assert (ended.phase, ended.exit_code, ended.files) == (Phase.INTERRUPTED, ExitCode.UNREACHABLE, ())
     assert re.match(
         r"(audio|video) track TR_\w+ of alice \(\w+, (opus|red|vp8)\) is published, but no", ended.error
     )

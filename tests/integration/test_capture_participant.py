@@ -61,7 +61,7 @@ def test_camera_and_microphone_become_one_file_in_sync(
         closing = next(at for at, event in capture.events if isinstance(event, ipc.Ended)) - stopped_at
     assert (ended.phase, ended.reason) == (Phase.COMPLETE, EndReason.STOP_REQUESTED)
     assert (ended.exit_code, ended.error) == (ExitCode.FINISHED, "")
-    assert ended.filename == started.filename == "media.mp4"
+    assert ended.files == started.files == ("media.mp4",)
     assert closing < 2.0
     report = check(capture.file)
     assert report.errors == []

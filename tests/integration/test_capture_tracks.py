@@ -118,7 +118,7 @@ def test_an_unknown_track_is_named_after_the_timeout(
         ended = capture.ended()
     assert (ended.phase, ended.exit_code, ended.error_code) == (Phase.FAILED, ExitCode.DATA, 404)
     assert ended.error.startswith(f"track TR_nowhere not found in room {room} within 2 s")
-    assert ended.filename == ""
+    assert ended.files == ()
 
 
 def test_an_absent_participant_is_named_after_the_join_timeout(
@@ -199,7 +199,7 @@ def test_absence_completes_a_later_part_instead_of_failing_it(
         capture.wait(ipc.Joined)
         capture.stop()
         ended = capture.ended()
-    assert (ended.phase, ended.filename, ended.error) == (Phase.COMPLETE, "", "")
+    assert (ended.phase, ended.files, ended.error) == (Phase.COMPLETE, (), "")
 
 
 @pytest.mark.slow
@@ -251,5 +251,5 @@ async def test_an_encrypted_track_is_refused_before_it_is_subscribed(
             ended = await asyncio.to_thread(capture.ended)
     finally:
         await publisher.disconnect()
-    assert (ended.phase, ended.exit_code, ended.filename) == (Phase.FAILED, ExitCode.DATA, "")
+    assert (ended.phase, ended.exit_code, ended.files) == (Phase.FAILED, ExitCode.DATA, ())
     assert ended.error.startswith(f"track {publication.sid} of alice is end-to-end encrypted")

@@ -16,6 +16,7 @@ from devstack.kubeapi import ApiError, KubeApi
 from egress_operator.api import SPECS
 from egress_operator.names import API_VERSION, PARTICIPANT_KIND, PLURALS, TRACK_COMPOSITE_KIND
 from egress_operator.schema import camel
+from egress_recorder.contract import FILE_KINDS, problem
 
 pytestmark = pytest.mark.integration
 
@@ -103,6 +104,11 @@ ACCEPTED: list[Change] = [
     {"joinTimeout": "1h30m"},
     {"joinTimeout": "500ms"},
     {"rejoinTimeout": "0s"},
+    {"uploadTimeout": "15m"},
+    {"template": {"scratchSize": "20Gi"}},
+    {"fileOutputs": [{"s3": {"bucket": "b"}, "presignedLocations": {"expiresIn": "24h"}}]},
+    {"fileOutputs": [{"presignedLocations": {}}]},
+    output(backupStorage={"gcp": {"bucket": "b", "credentialsSecretRef": {"name": "k"}}}),
     {"desiredState": "Stopped"},
     {"limits": {"maxDuration": "2h", "maxSize": "10Gi", "maxParts": 3}},
     {"limits": {"maxSize": 1000000}},
@@ -121,7 +127,12 @@ ACCEPTED: list[Change] = [
     {"fileOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {"fileOutputs": [{**copy.deepcopy(PVC), "disableManifest": True}]},
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
+    output(filepath="{namespace}/{name}/{egress_id}-{part}-{retry}", overwrite=True),
     output(filepath="calls/"),
+    *[output(fileType=name) for name in ("DEFAULT_FILETYPE", *FILE_KINDS) if name != "WEBM"],
+    {"fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in FILE_KINDS]},
+    {**output(fileType="MP3"), "advanced": {"audioCodec": "AC_MP3"}},
+    {**output(fileType="OGG"), "advanced": {"audioCodec": "OPUS"}},
     s3(
         region="eu-central-1",
         endpoint="http://127.0.0.1:9000",
@@ -219,7 +230,13 @@ REFUSED: list[tuple[Change, str]] = [
     ({"advanced": {"videoBitrate": 0}}, "spec.advanced.videoBitrate"),
     ({"advanced": {"videoCodec": "VP8"}}, "VP8 does not fit an MP4 file: use H264_MAIN, or remove it"),
     ({"advanced": {"videoCodec": "H265"}}, 'spec.advanced.videoCodec: Unsupported value: "H265"'),
-    ({"advanced": {"audioCodec": "AC_MP3"}}, "AC_MP3 does not fit an MP4 file: use AAC or OPUS"),
+    (
+        {"advanced": {"audioCodec": "AC_MP3"}},
+        "advanced.audioCodec fits no output: AAC goes into MP4, MKV, M4A; OPUS goes into",
+    ),
+    ({**output(fileType="OGG"), "advanced": {"audioCodec": "AAC"}}, "advanced.audioCodec fits no output"),
+    ({**output(fileType="FLAC"), "advanced": {"audioCodec": "OPUS"}}, "advanced.audioCodec fits no output"),
+    (output(fileType="WEBM"), "WEBM would hold the sound only, because pictures are H.264"),
     (
         {"advanced": {"audioFrequency": 44000}},
         "advanced.audioFrequency cannot have this value: AAC knows 8000",
@@ -237,6 +254,21 @@ REFUSED: list[tuple[Change, str]] = [
     ({"joinTimeout": "0s"}, "joinTimeout must be a duration longer than 0s"),
     ({"joinTimeout": "-5s"}, "joinTimeout must be a duration longer than 0s"),
     ({"joinTimeout": "99999h"}, "joinTimeout must be a duration longer than 0s"),
+    ({"uploadTimeout": "0s"}, "uploadTimeout must be a duration longer than 0s"),
+    ({"template": {"scratchSize": "much"}}, "template.scratchSize must be a quantity greater than 0"),
+    (
+        output(presignedLocations={}),
+        "presignedLocations: only S3 gives such URLs: remove it, or use s3",
+    ),
+    (
+        {"fileOutputs": [{"presignedLocations": {"expiresIn": "169h"}}]},
+        "presignedLocations.expiresIn must be a duration from 1s to 168h",
+    ),
+    (output(backupStorage={}), "backupStorage needs exactly one destination: set one of backupStorage.s3"),
+    (
+        output(backupStorage={"s3": {"bucket": "b", "secret": "hush"}}),
+        "s3.access_key, s3.secret and s3.session_token must not stand in a manifest",
+    ),
     ({"rejoinTimeout": "5"}, "rejoinTimeout must be a duration 0s or longer"),
     ({"limits": {"maxDuration": "0s"}}, "limits.maxDuration must be a duration longer than 0s"),
     (
@@ -267,10 +299,14 @@ REFUSED: list[tuple[Change, str]] = [
     ({"storage": {"gcp": {}}}, "gcp.bucket: Required value"),
     ({"ttlSecondsAfterFinished": -1}, "spec.ttlSecondsAfterFinished"),
     ({"ttlSecondsAfterFinished": "1h"}, "spec.ttlSecondsAfterFinished"),
-    (output(fileType="OGG"), "fileOutputs[0].fileType"),
+    (output(fileType="AVI"), "fileOutputs[0].fileType"),
+    (
+        output(filepath="{track_identity}"),
+        "filepath has an unknown token or a lonely brace: the tokens are {room_name}",
+    ),
     (
         output(filepath="{track_id}"),
-        "filepath has an unknown token or a lonely brace: the tokens are {room_name}",
+        "filepath: {track_id}, {track_type}, {track_source} name one track, and a ParticipantEgress records all",
     ),
     (output(filepath="a{room_name"), "filepath has an unknown token or a lonely brace"),
     (output(filepath="x" * 513), "fileOutputs[0].filepath"),
@@ -465,13 +501,23 @@ def test_a_participant_egress_is_refused_with_a_sentence(
     assert "hush" not in refusal
 
 
+AUDIO_TRACK: Change = {"audioTrackId": "TR_audio", "videoTrackId": _REMOVE}
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"audioTrackId": "TR_audio"},
-        {"audioTrackId": "TR_audio", "videoTrackId": _REMOVE},
+        AUDIO_TRACK,
         {"trackTimeout": "2m"},
+        *[{**AUDIO_TRACK, **output(fileType=name)} for name in FILE_KINDS],
+        {**AUDIO_TRACK, "advanced": {"audioCodec": "AC_MP3"}},
+        {**AUDIO_TRACK, "advanced": {"audioCodec": "AAC"}},
+        {
+            "audioTrackId": "TR_audio",
+            "fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in ("OGG", "MKV")],
+        },
     ],
     ids=_name,
 )
@@ -487,6 +533,16 @@ def test_a_track_composite_egress_is_accepted(api: KubeApi, space: str, changes:
             "a track composite needs a track: set audioTrackId, videoTrackId or both",
         ),
         ({"audioTrackId": ""}, "spec.audioTrackId"),
+        (
+            {"audioTrackId": "TR_audio", **output(fileType="OGG")},
+            "fileOutputs: the video track would be in no file, these types hold sound only: add an output with MP4",
+        ),
+        (output(fileType="OGG"), "a fileType that holds sound only needs audioTrackId"),
+        (
+            {"fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in ("MP4", "OGG")]},
+            "a fileType that holds sound only needs audioTrackId",
+        ),
+        ({"advanced": {"audioCodec": "AC_MP3"}}, "advanced.audioCodec fits no output"),
         ({"trackTimeout": "0s"}, "trackTimeout must be a duration longer than 0s"),
         ({"identity": "alice"}, 'unknown field "spec.identity"'),
         ({"joinTimeout": "1m"}, 'unknown field "spec.joinTimeout"'),
@@ -498,6 +554,25 @@ def test_a_track_composite_egress_is_refused_with_a_sentence(
     api: KubeApi, space: str, changes: Change, sentence: str
 ) -> None:
     assert sentence in send(api, space, TRACK_COMPOSITE_KIND, spec_of(TRACK_COMPOSITE_KIND, **changes))
+
+
+@pytest.mark.parametrize("codec", ["", "AAC", "OPUS", "AC_MP3"])
+def test_the_schema_refuses_the_files_that_a_recorder_would_refuse(
+    api: KubeApi, space: str, codec: str
+) -> None:
+    sources: list[tuple[str, Change, dict[str, bool]]] = [
+        (PARTICIPANT_KIND, {}, {"pictures": True, "sound": True, "named": False}),
+        (TRACK_COMPOSITE_KIND, {}, {"pictures": True, "sound": False}),
+        (TRACK_COMPOSITE_KIND, {"audioTrackId": "TR_audio"}, {"pictures": True, "sound": True}),
+        (TRACK_COMPOSITE_KIND, AUDIO_TRACK, {"pictures": False, "sound": True}),
+    ]
+    advanced = {"advanced": {"audioCodec": codec}} if codec else {}
+    for types in [*((name,) for name in FILE_KINDS), ("MP3", "OGG"), ("OGG", "MP4"), ("WEBM", "MKV")]:
+        outputs = {"fileOutputs": [{**copy.deepcopy(PVC), "fileType": name} for name in types]}
+        for kind, source, asked in sources:
+            refusal = send(api, space, kind, spec_of(kind, **source, **outputs, **advanced))
+            expected = problem(types, codec=codec, **asked)
+            assert bool(refusal) == bool(expected), (types, kind, source, refusal, expected)
 
 
 # ---- immutability: add, change and remove of each field --------------------------------------------------------
@@ -518,6 +593,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
         {"url": "wss://b", "credentialsSecretRef": {"name": "k"}},
     ),
     "rejoinTimeout": ("10s", "20s"),
+    "uploadTimeout": ("10m", "20m"),
     "limits": ({"maxParts": 2}, {"maxParts": 3}),
     "storage": (PVC, S3),
     "webhooks": ([{"url": "https://a"}], [{"url": "https://b"}]),

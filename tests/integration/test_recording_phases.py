@@ -128,8 +128,41 @@ def test_one_track_alone_makes_a_file_with_one_stream(scene: Scene, tmp_path: Pa
         for recording in (sound, picture):
             recording.until_phase("Complete")
 
-    assert [report.streams for report in sound.files(tmp_path)] == ["aac 2ch"]
+    # LiveKit's choice where no type is said: an Ogg for an audio track alone.
+    assert [report.streams for report in sound.files(tmp_path)] == ["opus 2ch"]
+    assert sound.status()["resolved"]["fileTypes"] == ["OGG"]
+    assert sound.status()["fileResults"][0]["filename"].endswith(".ogg")
     assert [report.streams for report in picture.files(tmp_path)] == ["h264 1280x720@30"]
+
+
+def test_three_types_at_two_destinations_come_from_one_capture(scene: Scene, tmp_path: Path) -> None:
+    name = f"{scene.namespace}/alice"
+    with scene.publisher():
+        recording = scene.participant(
+            fileOutputs=[
+                scene.pvc_output(),
+                {**scene.s3_output(), "fileType": "MP3", "filepath": name},
+                {**scene.s3_output(), "fileType": "OGG", "filepath": name},
+            ]
+        )
+        recording.until_phase("Active")
+        time.sleep(4)
+        recording.stop()
+        status = recording.until_phase("Complete")
+
+    assert status["resolved"]["fileTypes"] == ["MP4", "MP3", "OGG"]
+    names = [Path(result["filename"]).suffix for result in status["fileResults"]]
+    assert names == [".mp4", ".mp3", ".ogg"]
+    assert len({result["size"] for result in status["fileResults"]}) == 3
+    reports = recording.files(tmp_path)
+    assert [(report.video_codec, report.audio_codec) for report in reports] == [
+        ("h264", "aac"),
+        ("", "mp3float"),
+        ("", "opus"),
+    ]
+    for report in reports:
+        assert report.errors == []
+        assert report.beeps == pytest.approx(reports[0].beeps, abs=0.003)
 
 
 def test_a_screen_share_is_recorded_instead_of_the_camera(scene: Scene, tmp_path: Path) -> None:

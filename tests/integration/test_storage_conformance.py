@@ -6,14 +6,16 @@ import asyncio
 import io
 import os
 import secrets
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from devstack.faultproxy import FaultProxy
 from egress_recorder.errors import AuthorizationError, ConfigurationError, RecorderError, UnreachableError
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import (
     REGISTRY,
     FileSlice,
@@ -23,8 +25,8 @@ from egress_recorder.storage import (
     UploadLostError,
     WholeStorage,
 )
-from egress_recorder.upload import RetryPolicy, Uploaded, Uploader
-from support.storage_places import LOCAL, PART, PLACES, WHOLE, WRONG, Place
+from egress_recorder.upload import Uploaded, Uploader
+from support.storage_places import LOCAL, PART, PLACES, WHOLE, WRONG, Place, volume_place
 
 pytestmark = pytest.mark.integration
 
@@ -223,15 +225,110 @@ def test_a_file_whose_name_is_taken_gets_another_name(place: Place, file: Path) 
     assert place.open().read(uploaded.key) == file.read_bytes()
 
 
+def test_a_file_replaces_another_one_only_where_that_is_asked_for(place: Place, file: Path) -> None:
+    key = f"{secrets.token_hex(6)}/a.mp4"
+    place.open().put(key, b"old", content_type="video/mp4")
+    policy = RetryPolicy(total=20, refused=0, first_pause=0.02, longest_pause=0.3)
+    uploader = Uploader(
+        place.open(), name="fileOutputs[0]", egress_id="EG_abc", policy=policy, overwrite=True
+    )
+
+    uploaded = asyncio.run(uploader.upload(key, file))
+
+    assert uploaded.key == key
+    assert place.open().read(key) == file.read_bytes()
+
+
 @over_the_network
+@pytest.mark.parametrize("retry_after", [None, "0", "1"])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_server_is_asked_again(
-    place: Place, key: str, file: Path, faulty: FaultProxy, status: int
+    place: Place, key: str, file: Path, faulty: FaultProxy, status: int, retry_after: str | None
 ) -> None:
     faulty.refusals = [status] * 8
+    faulty.retry_after = retry_after
     assert send(place.via(faulty.url), key, file).key == key
     assert place.open().read(key) == file.read_bytes()
     assert not faulty.refusals
+
+
+@over_the_network
+def test_a_server_without_room_is_tried_again_until_it_has_some(
+    place: Place, key: str, file: Path, faulty: FaultProxy
+) -> None:
+    faulty.refusals = [507] * 12
+    faults: list[RecorderError] = []
+    assert send(place.via(faulty.url), key, file, faults=faults).key == key
+    assert place.open().read(key) == file.read_bytes()
+    assert faults
+    assert all(isinstance(fault, UnreachableError) for fault in faults)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], None]]:
+    """A file system of its own below the volumes; called with its size in MiB."""
+    disk = tmp_path / "volumes" / "claim"
+    disk.mkdir(parents=True, exist_ok=True)
+
+    def resize(mebibytes: int) -> None:
+        options = f"{'remount,' if os.path.ismount(disk) else ''}size={mebibytes}m"
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(disk)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode and not os.path.ismount(disk):
+            pytest.skip(f"file systems cannot be mounted here: {done.stderr.strip()}")
+        done.check_returncode()
+
+    yield resize
+    if os.path.ismount(disk):
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_is_waited_for_and_leaves_no_half_file(
+    tmp_path: Path, key: str, file: Path, small_disk: Callable[[int], None]
+) -> None:
+    small_disk(4)
+    place = volume_place(tmp_path)
+    faults: list[RecorderError] = []
+    timer = threading.Timer(0.7, small_disk, [32])
+    timer.start()
+
+    uploaded = send(place, key, file, faults=faults)
+
+    timer.join()
+    assert uploaded.key == key
+    assert place.open().read(key) == file.read_bytes()
+    assert faults
+    assert all(isinstance(fault, UnreachableError) and "is full" in str(fault) for fault in faults)
+
+
+def test_a_disk_that_stays_full_shows_nothing_of_the_file(
+    tmp_path: Path, key: str, file: Path, small_disk: Callable[[int], None]
+) -> None:
+    small_disk(4)
+    place = volume_place(tmp_path)
+    policy = RetryPolicy(total=0.2, first_pause=0.02, longest_pause=0.1)
+    uploader = Uploader(place.open(), name="out", egress_id="EG_abc", policy=policy)
+
+    with pytest.raises(UnreachableError, match=r"fileOutputs\[0\]\.pvc: the volume 'recordings' is full"):
+        asyncio.run(uploader.upload(key, file))
+
+    assert [path for path in (tmp_path / "volumes").rglob("*") if path.is_file()] == []
+
+
+@over_the_network
+def test_a_server_that_is_never_free_is_given_up_with_a_sentence(
+    place: Place, key: str, file: Path, faulty: FaultProxy
+) -> None:
+    faulty.refusals = [503] * 100_000
+    policy = RetryPolicy(total=0.5, first_pause=0.02, longest_pause=0.1)
+    uploader = Uploader(place.via(faulty.url).open(), name="out", egress_id="EG_abc", policy=policy)
+    kind = place.destination.kind
+    with pytest.raises(
+        UnreachableError, match=rf"fileOutputs\[0\]\.{kind}: the server cannot serve the request"
+    ):
+        asyncio.run(uploader.upload(key, file))
+    faulty.refusals.clear()
+    assert not place.open().exists(key)
 
 
 @over_the_network

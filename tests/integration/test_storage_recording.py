@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
+from devstack.faultproxy import FaultProxy
 from devstack.s3 import S3Server
 from egress_recorder.contract import CONTRACT_VERSION, Manifest
 from egress_recorder.storage import REGISTRY, StorageContext
@@ -26,7 +29,15 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
     made.close()
 
 
-def configure(recorder: Recorder, server: S3Server, scenario: list[dict[str, Any]], **changes: Any) -> str:
+def configure(
+    recorder: Recorder,
+    server: S3Server,
+    scenario: list[dict[str, Any]],
+    *,
+    output: dict[str, Any] | None = None,
+    **changes: Any,
+) -> str:
+    """Record to the server; `output`: more fields of the output, `changes`: of its destination."""
     credentials = recorder.directory / "credentials" / "keys"
     credentials.mkdir(parents=True)
     (credentials / "access_key").write_text(server.access_key)
@@ -41,8 +52,8 @@ def configure(recorder: Recorder, server: S3Server, scenario: list[dict[str, Any
         **changes,
     }
     prefix = secrets.token_hex(4)
-    outputs = [{"filepath": f"{prefix}/{{room_name}}.mp4", "destination": destination}]
-    recorder.configure(scenario, outputs=outputs)
+    outputs = [{"filepath": f"{prefix}/{{room_name}}.mp4", "destination": destination, **(output or {})}]
+    recorder.configure(scenario, outputs=outputs, uploadTimeout=2.0)
     return prefix
 
 
@@ -143,3 +154,46 @@ def test_a_recording_of_two_parts_arrives_at_every_kind_of_destination(
     assert result.progress.bytes_uploaded == size + 106
     everything = "".join(recorder.log) + recorder.termination_log.read_text()
     assert not [secret for secret in place.secrets.values() if secret in everything]
+
+
+def test_a_presigned_location_reads_the_file_and_is_in_no_log_and_no_manifest(
+    recorder: Recorder, s3_server: S3Server
+) -> None:
+    prefix = configure(recorder, s3_server, [{"media": 100, "then": "end"}], output={"presignedExpires": 60})
+
+    code, result = recorder.run()
+
+    assert (code, result.phase) == (0, "Complete")
+    url = result.file_results[0].presigned
+    assert urllib3.request("GET", url).data == b"M" * 100
+    client = s3_server.client()
+    manifest = (
+        client.get_object(Bucket=s3_server.bucket, Key=f"{prefix}/EG_test.json")["Body"].read().decode()
+    )
+    assert "Signature" not in manifest
+    assert "X-Amz-" not in "".join(recorder.log)
+
+
+def test_a_server_that_is_gone_at_the_end_leaves_the_file_to_the_backup(
+    recorder: Recorder, s3_server: S3Server
+) -> None:
+    with FaultProxy(s3_server.endpoint) as proxy:
+        configure(
+            recorder,
+            s3_server,
+            [{"media": 100, "then": "wait"}],
+            output={"backup": {"kind": "pvc", "volume": "claim", "claimName": "spare"}},
+            endpoint=proxy.url,
+        )
+        recorder.start()
+        recorder.until_status(lambda status: status.recording)
+        proxy.stop()
+        recorder.request(
+            "PUT", "/v1/desired-state", json.dumps({"generation": 2, "desiredState": "Stopped"}).encode()
+        )
+        code, result = recorder.wait(60)
+
+    assert (code, result.phase, result.backup_storage_writes) == (0, "Complete", 1)
+    assert result.file_results[0].location.startswith("pvc://spare/")
+    assert [path.read_bytes() for path in recorder.volume.rglob("*.mp4")] == [b"M" * 100]
+    assert [path.name for path in recorder.volume.rglob("*.json")] == ["EG_test.json"]

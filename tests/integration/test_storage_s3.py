@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from devstack.aws import AwsIdentity
 from devstack.faultproxy import FaultProxy
 from devstack.s3 import S3Server
 from egress_recorder.contract import Proxy
 from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
-from egress_recorder.storage import Storage, WholeStorage, s3_client
+from egress_recorder.storage import PresigningStorage, Storage, WholeStorage, s3_client
 from support.storage_places import PART, s3_place
 
 pytestmark = pytest.mark.integration
@@ -321,3 +323,18 @@ def test_a_proxy_that_refuses_or_is_not_there_is_named(tmp_path: Path, s3_server
         assert "wrong-password" not in str(caught.value)
     with pytest.raises(UnreachableError, match=r"s3\.proxy"):
         place.open().put("a.json", b"{}", content_type="application/json", overwrite=True)
+
+
+def test_a_presigned_url_reads_the_object_until_it_expires(tmp_path: Path, s3_server: S3Server) -> None:
+    storage = s3_place(tmp_path, s3_server).open()
+    assert isinstance(storage, PresigningStorage)
+    key = f"{secrets.token_hex(6)}/with space/ä.mp4"
+    storage.put(key, b"media", content_type="video/mp4")
+
+    url = storage.presigned(key, 1)
+
+    assert urllib3.request("GET", url).data == b"media"
+    assert urllib3.request("GET", url.partition("?")[0]).status in {400, 403}
+    assert s3_server.secret_key not in url
+    time.sleep(2.1)
+    assert urllib3.request("GET", url).status == 403

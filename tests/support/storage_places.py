@@ -77,7 +77,7 @@ def secret_place(tmp_path: Path, destination: Destination, values: Mapping[str, 
 
 def volume_place(tmp_path: Path) -> Place:
     """A directory that stands for a mounted claim."""
-    (tmp_path / "volumes" / "claim").mkdir(parents=True)
+    (tmp_path / "volumes" / "claim").mkdir(parents=True, exist_ok=True)
     context = StorageContext(where=WHERE, volumes_root=tmp_path / "volumes")
     return Place(VolumeDestination(volume="claim", claim_name="recordings"), context)
 

@@ -21,15 +21,16 @@
   value: {{ join "," .allowedNamespaces | quote }}
 {{- end }}
 {{- end }}
-{{- with .Values.defaultStorage }}
+{{- range $variable, $storage := dict "EGRESS_DEFAULT_STORAGE" .Values.defaultStorage "EGRESS_BACKUP_STORAGE" .Values.backupStorage }}
+{{- with $storage }}
 {{- $place := dict }}
 {{- range $kind, $value := omit . "allowedNamespaces" }}
 {{- if $value }}{{ $_ := set $place $kind $value }}{{ end }}
 {{- end }}
 {{- if $place }}
-- name: EGRESS_DEFAULT_STORAGE
+- name: {{ $variable }}
   value: {{ $place | toJson | quote }}
-- name: EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES
+- name: {{ $variable }}_ALLOWED_NAMESPACES
   value: {{ join "," .allowedNamespaces | quote }}
 {{- end }}
 {{- end }}

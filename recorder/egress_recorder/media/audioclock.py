@@ -102,9 +102,10 @@ class AudioClock(Generic[C]):
     def _slew(self, arrived: float, samples: int) -> int:
         assert self._anchored_at is not None
         age = arrived - self._anchored_at
-        limit = max(1, samples // (100 if age < YOUNG else 1000))
         if abs(self._owed) * SAMPLE_RATE >= 1:
-            return self._step(self._owed, limit)
+            # As fast as the axis is moved at most, and it is done when the axis is.
+            return self._step(self._owed, max(1, samples // 100))
+        limit = max(1, samples // (100 if age < YOUNG else 1000))
         if age < (1.0 if age < YOUNG else WINDOW):
             return 0
         error = self._recent[0][1]

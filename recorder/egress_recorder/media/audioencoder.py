@@ -1,4 +1,4 @@
-"""Owns the audio encoders: AAC-LC at any of its rates and Opus, fed with 48 kHz stereo, any number of samples at a time.
+"""Owns the audio encoders: AAC-LC, Opus, MP3, FLAC and PCM, fed with 48 kHz stereo, any number of samples at a time.
 
 Sample n of the input is at n/48000 s in the file, whatever the codec: what an encoder delays is taken out in whole
 packets at the beginning, so that neither edit lists nor a player's handling of them matter.
@@ -6,45 +6,39 @@ packets at the beginning, so that neither edit lists nor a player's handling of 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
-import numpy.typing as npt
-from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
+from egress_recorder.media.audiocodecs import AUDIO_CODECS, Planes, open_audio, planar, whole_numbers
 from egress_recorder.media.mixer import Pcm
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, MediaSpec
 
-AAC_FRAME = 1024
-OPUS_FRAME = 960
-"""Samples (20 ms)."""
-Planes = npt.NDArray[np.float32]
-"""One row per channel, -1 to 1."""
+PCM_FRAME = 960
+"""Samples of a packet of PCM."""
+_SILENCE = bytes(PCM_FRAME * CHANNELS * 2)
 
 
 class AudioEncoder:
-    """AAC or Opus, stereo, as the spec says."""
+    """One codec, stereo, as the spec says."""
 
     def __init__(self, spec: MediaSpec) -> None:
+        self.codec = spec.audio_codec
         self._rate = spec.audio_frequency
         self._time_base = Fraction(1, self._rate)
-        self._context = open_audio(spec)
         self._resampler = Resampler(self._rate) if self._rate != SAMPLE_RATE else None
-        lead = 0
-        if spec.audio_codec == "opus":
-            # Silence up to a whole packet before the first sample: what the encoder's look-ahead delays is then
-            # exactly one packet, which is left out.
-            self._frame_size, self._plane_order = OPUS_FRAME, _interleaved
-            lead = OPUS_FRAME - pre_skip(self._context)
-        else:
-            self._frame_size, self._plane_order = AAC_FRAME, _planar
-        self._lead = lead
-        self._waiting: Planes = np.zeros((CHANNELS, lead), np.float32)
+        self._packer = PcmPacker() if spec.audio_codec == "pcm" else CodecPacker(spec)
+        self._frame_size = self._packer.frame_size
+        # Silence before the first sample, up to a whole packet: what the encoder delays is then whole packets, which
+        # are left out.
+        self._lead = -self._packer.delay % self._frame_size
+        self._waiting: Planes = np.zeros((CHANNELS, self._lead), np.float32)
         self._position = 0
 
     def encode(self, pcm: Pcm) -> list[EncodedPacket]:
@@ -58,7 +52,7 @@ class AudioEncoder:
         packets = [] if self._resampler is None else self._take(self._resampler.rest())
         if missing := -self._waiting.shape[1] % self._frame_size:
             packets += self._take(np.zeros((CHANNELS, missing), np.float32))
-        return packets + self._packets(self._context.encode(None))
+        return packets + self._packets(self._packer.rest())
 
     def _take(self, planes: Planes) -> list[EncodedPacket]:
         size = self._frame_size
@@ -66,53 +60,67 @@ class AudioEncoder:
         whole = waiting.shape[1] // size * size
         packets: list[EncodedPacket] = []
         for start in range(0, whole, size):
-            frame = self._plane_order(waiting[:, start : start + size])
-            frame.sample_rate, frame.pts, frame.time_base = self._rate, self._position, self._time_base
+            packets += self._packets(
+                self._packer.pack(waiting[:, start : start + size], self._position, self._rate)
+            )
             self._position += size
-            packets += self._packets(self._context.encode(frame))
         self._waiting = waiting[:, whole:]
         return packets
 
-    def _packets(self, packets: list[av.Packet[Any]]) -> list[EncodedPacket]:
+    def _packets(self, packets: Iterable[av.Packet[Any]]) -> list[EncodedPacket]:
         out: list[EncodedPacket] = []
         for packet in packets:
+            # FLAC's last one is empty and only tells a checksum.
+            if not packet.size:
+                continue
             assert packet.pts is not None
             # The priming packet (AAC: pts -1024): dropping it costs nothing, clamping it would delay the sound by 21 ms.
             pts = packet.pts - self._lead
             if pts >= 0:
                 packet.time_base, packet.duration = self._time_base, self._frame_size
                 packet.pts = packet.dts = pts
-                out.append(EncodedPacket("audio", packet, pts / self._rate, self._frame_size / self._rate))
+                seconds = self._frame_size / self._rate
+                out.append(EncodedPacket("audio", packet, pts / self._rate, seconds, self.codec))
         return out
 
 
-def open_audio(spec: MediaSpec) -> AudioCodecContext:
-    """Open the encoder of the spec; its `extradata` are what a container wants of it."""
-    opus = spec.audio_codec == "opus"
-    context = av.CodecContext.create("libopus" if opus else "aac", "w")
-    assert isinstance(context, AudioCodecContext)
-    context.sample_rate, context.layout = spec.audio_frequency, "stereo"
-    context.format = "flt" if opus else "fltp"
-    context.bit_rate, context.time_base = spec.audio_bitrate * 1000, Fraction(1, spec.audio_frequency)
-    context.options = {} if opus else {"aac_coder": "fast"}
-    context.open()
-    return context
+class CodecPacker:
+    """Packets of an encoder of FFmpeg's."""
+
+    def __init__(self, spec: MediaSpec) -> None:
+        self._codec = AUDIO_CODECS[spec.audio_codec]
+        self._context = open_audio(spec)
+        self.frame_size = self._context.frame_size
+        self.delay = self._codec.delay(self._context)
+
+    def pack(self, planes: Planes, position: int, rate: int) -> list[av.Packet[Any]]:
+        """Encode one frame that begins with sample `position`."""
+        frame = self._codec.frame(planes)
+        frame.sample_rate, frame.pts, frame.time_base = rate, position, Fraction(1, rate)
+        return self._context.encode(frame)
+
+    def rest(self) -> list[av.Packet[Any]]:
+        """Return what the encoder still holds."""
+        return self._context.encode(None)
 
 
-def pre_skip(context: AudioCodecContext) -> int:
-    """Return the samples by which an Opus encoder delays (RFC 7845, section 5.1)."""
-    assert context.extradata is not None
-    return int.from_bytes(context.extradata[10:12], "little")
+class PcmPacker:
+    """Packets of plain samples. All packets of silence share their bytes: minutes of them may wait in the gate."""
 
+    frame_size = PCM_FRAME
+    delay = 0
 
-def _planar(planes: Planes) -> AudioFrame:
-    return AudioFrame.from_ndarray(np.ascontiguousarray(planes), format="fltp", layout="stereo")
+    def pack(self, planes: Planes, position: int, rate: int) -> list[av.Packet[Any]]:  # noqa: ARG002 - as CodecPacker
+        """Return the packet that begins with sample `position`."""
+        samples = whole_numbers(planes)
+        packet = av.Packet(samples.tobytes() if samples.any() else _SILENCE)
+        packet.pts = position
+        packet.is_keyframe = True
+        return [packet]
 
-
-def _interleaved(planes: Planes) -> AudioFrame:
-    return AudioFrame.from_ndarray(
-        np.ascontiguousarray(planes.T).reshape(1, -1), format="flt", layout="stereo"
-    )
+    def rest(self) -> list[av.Packet[Any]]:
+        """Return nothing: nothing is held back."""
+        return []
 
 
 class Resampler:
@@ -127,7 +135,7 @@ class Resampler:
         """Return what is ready after these samples; the filter keeps the last few."""
         if not planes.shape[1]:
             return planes
-        frame = _planar(planes)
+        frame = planar(planes)
         frame.sample_rate, frame.pts, frame.time_base = SAMPLE_RATE, self._taken, Fraction(1, SAMPLE_RATE)
         self._taken += planes.shape[1]
         return self._join(self._resampler.resample(frame))

@@ -12,8 +12,8 @@ import cmath
 import math
 from collections.abc import Iterable
 
-RATE, RATE_YOUNG, YOUNG = 0.0005, 0.005, 10.0
-"""Seconds per second by which the axis is moved, the second one for `YOUNG` seconds after another track is shown."""
+RATE, RATE_MOST, SHARE = 0.0005, 0.005, 0.4
+"""Seconds per second by which the axis is moved: this share of the lateness, within these limits."""
 MOST, DEADBAND = 0.05, 0.002
 """Seconds by which it may be moved slowly (never more than a tick), and of lateness for which it is not moved."""
 AGREEMENT = 0.5
@@ -41,8 +41,6 @@ class Axis:
         """Seconds by which it has been moved so far; positive: media time 0 is later."""
         self._slewed = 0.0
         self._at: float | None = None
-        self._shown: str | None = None
-        self._since = 0.0
 
     def jump(self, times: Iterable[float], *, sooner: bool) -> float:
         """Return by how much the origin is moved at once for pictures at these file times, while nothing is written.
@@ -55,18 +53,16 @@ class Axis:
         self.moved += lateness
         return lateness
 
-    def step(self, lateness: float, now: float, *, shown: str | None) -> float:
+    def step(self, lateness: float, now: float, *, live: bool) -> float:
         """Return by how much the origin is moved now, when pictures are due `lateness` after their ticks.
 
-        `shown`: the track whose pictures come; without any there is nothing to be aligned.
+        `live`: pictures come; without any there is nothing to be aligned.
         """
         elapsed = min(0.1, max(0.0, now - (self._at or now)))
         self._at = now
-        if shown != self._shown:
-            self._shown, self._since = shown, now
-        if abs(lateness) < DEADBAND or shown is None:
+        if abs(lateness) < DEADBAND or not live:
             return 0.0
-        limit = elapsed * (RATE_YOUNG if now - self._since < YOUNG else RATE)
+        limit = elapsed * max(RATE, min(RATE_MOST, SHARE * abs(lateness)))
         wanted = self._slewed + max(-limit, min(limit, lateness))
         before, self._slewed = self._slewed, max(-self._most, min(self._most, wanted))
         self.moved += self._slewed - before

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from egress_recorder.media.audioclock import AudioClock
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.media.lipsync import SOUND_LAG
 from egress_recorder.media.mailbox import SOUND_CHUNK, Mailbox
 from egress_recorder.media.videolane import VideoLane
 from egress_recorder.vocabulary import Corrections
@@ -64,7 +64,7 @@ class TimelineCounts:
     def delayed(self, seconds: float, at: float, *, sound: bool) -> None:
         """The receiver held back a track by so much around `at`."""
         if 0.0 <= seconds < PLAUSIBLE_DELAY:
-            (self._sound if sound else self._picture).add(seconds + (OPUS_LOOKAHEAD if sound else 0.0), at)
+            (self._sound if sound else self._picture).add(seconds + (SOUND_LAG if sound else 0.0), at)
 
     def over(self, added: int, removed: int) -> None:
         """A stream of sound is over; so many samples were added to it and removed from it."""

@@ -156,4 +156,4 @@ class VideoEncoder:
         assert packet.pts is not None
         seconds = float(self._time_base)
         self._vbv.add(seconds, packet.size)
-        return EncodedPacket("video", packet, float(packet.pts * self._time_base), seconds)
+        return EncodedPacket("video", packet, float(packet.pts * self._time_base), seconds, "h264")

@@ -21,8 +21,10 @@ class AudioMixer:
         """Where the next read begins; what is written before it is cut."""
         self.silence = 0
         """Samples that were read and that no track wrote."""
-        self._sum = np.zeros((SAMPLE_RATE, CHANNELS), np.int32)
-        self._written = np.zeros(SAMPLE_RATE, np.bool_)
+        self._sum = np.zeros((2 * SAMPLE_RATE, CHANNELS), np.int32)
+        self._written = np.zeros(2 * SAMPLE_RATE, np.bool_)
+        self._at = 0
+        """Where `position` is in the two: the rest is moved to the front only when there is no room behind it."""
 
     def write(self, position: int, pcm: Pcm) -> int:
         """Add stereo samples at `position`; return how many of them were cut because they came too late."""
@@ -32,8 +34,9 @@ class AudioMixer:
         if stop <= start:
             return late
         self._grow(stop)
-        self._sum[start:stop] += pcm[late : late + stop - start]
-        self._written[start:stop] = True
+        place = slice(self._at + start, self._at + stop)
+        self._sum[place] += pcm[late : late + stop - start]
+        self._written[place] = True
         return late
 
     def read(self, until: int) -> Pcm:
@@ -42,16 +45,22 @@ class AudioMixer:
         if count <= 0:
             return np.zeros((0, CHANNELS), np.int16)
         self._grow(count)
-        out = np.clip(self._sum[:count], -32768, 32767).astype(np.int16)
-        self.silence += count - int(np.count_nonzero(self._written[:count]))
-        self._sum[:-count] = self._sum[count:].copy()
-        self._sum[-count:] = 0
-        self._written[:-count] = self._written[count:].copy()
-        self._written[-count:] = False
+        place = slice(self._at, self._at + count)
+        out = np.clip(self._sum[place], -32768, 32767).astype(np.int16)
+        self.silence += count - int(np.count_nonzero(self._written[place]))
+        self._at += count
         self.position = until
         return out
 
     def _grow(self, samples: int) -> None:
+        """Make room for so many samples from `position` on."""
+        if self._at + samples <= len(self._sum):
+            return
+        left = len(self._sum) - self._at
+        for buffer in (self._sum, self._written):
+            buffer[:left] = buffer[self._at :].copy()
+            buffer[left:] = 0
+        self._at = 0
         missing = samples - len(self._sum)
         if missing > 0:
             self._sum = np.concatenate((self._sum, np.zeros((missing, CHANNELS), np.int32)))

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import av
 
-from egress_recorder.media.values import Kind
+from egress_recorder.media.values import Codec, Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +18,15 @@ class EncodedPacket:
     packet: av.Packet[Any]
     file_time: float
     duration: float
+    codec: Codec
 
 
-class Output(Protocol):
-    """Packets in, bytes in a place that the supervisor knows; called from the media thread only.
+class PacketSink(Protocol):
+    """Packets in; called from the media thread only.
 
-    Times are final when a packet arrives; an output never changes them. It opens itself with its first packets,
-    survives `close` without any, and is never written to afterwards.
+    Times are final when a packet arrives and never changed. It opens itself with its first packets, survives `close`
+    without any, and is never written to afterwards.
     """
-
-    @property
-    def filename(self) -> str:
-        """Name of what is written, below the scratch directory."""
 
     @property
     def bytes_written(self) -> int:
@@ -40,3 +37,15 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Complete what was written. Raises MediaError; closing twice is harmless."""
+
+
+class Output(PacketSink, Protocol):
+    """Bytes in a place that the supervisor knows."""
+
+    @property
+    def filename(self) -> str:
+        """Name of what is written, below the scratch directory."""
+
+    @property
+    def takes(self) -> frozenset[Codec]:
+        """The codecs of the packets that it wants; others are not given to it."""

@@ -1,7 +1,8 @@
 """Owns the media thread: it takes pictures and sound from the mailbox, asks the timeline, encodes and writes.
 
-Everything that blocks or computes happens here, never in the event loop. One instance is one file; a failure ends
-the thread and is told once through `failed`.
+Everything that blocks or computes happens here, never in the event loop. One instance is one part: pictures are encoded
+once and sound once per codec, whatever number of files takes them. A failure ends the thread and is told once through
+`failed`.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -24,13 +26,17 @@ from egress_recorder.media.gate import Gate
 from egress_recorder.media.journal import Journal
 from egress_recorder.media.mailbox import Mailbox
 from egress_recorder.media.mixer import AudioMixer, Pcm, stretch
-from egress_recorder.media.packets import EncodedPacket, Output
+from egress_recorder.media.packets import EncodedPacket, PacketSink
 from egress_recorder.media.timeline import Timeline
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Buffer, Kind, MediaSpec, Numbers, Picture
 from egress_recorder.media.videolane import Tick
 
 WAKE = 0.03
-"""Seconds between two looks at the clock while nothing arrives."""
+"""Seconds between two looks at the clock while nothing arrives; nearly a frame."""
+WAKE_SOUND = 0.1
+"""The same without pictures: sound comes every 50 ms, and each look costs."""
+COUNT_SECONDS = 0.1
+"""Between two snapshots of the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +53,20 @@ class Pipeline:
     def __init__(
         self,
         spec: MediaSpec,
-        output: Output,
+        output: PacketSink,
         *,
         failed: Callable[[RecorderError], None],
+        sound: Sequence[MediaSpec] | None = None,
         max_duration: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`failed` is called once from the media thread; nothing after `max_duration` file seconds is written."""
+        """`failed` is called once from the media thread; nothing after `max_duration` file seconds is written.
+
+        `sound`: one spec per codec that the sound is encoded to; absent: that of `spec`.
+        """
         self._limit = math.inf if max_duration is None else max_duration
         self._spec, self._output, self._failed, self._clock = spec, output, failed, clock
+        self._sound = (spec,) if sound is None else tuple(sound)
         self._mailbox = Mailbox()
         self._timeline: Timeline[Picture, Pcm] = Timeline(spec.framerate, video=spec.video, audio=spec.audio)
         self._mixer = AudioMixer()
@@ -64,7 +75,7 @@ class Pipeline:
         self.journal = Journal()
         self._frames, self._cut, self._recording = 0, 0, False
         self._video: VideoEncoder | None = None
-        self._audio: AudioEncoder | None = None
+        self._audio: list[AudioEncoder] = []
         self._written = 0.0
         self._end: float | None = None
         self._thread = threading.Thread(target=self._run, name="media", daemon=True)
@@ -146,7 +157,7 @@ class Pipeline:
 
     @property
     def numbers(self) -> Numbers:
-        """The last snapshot (made once per loop of the media thread)."""
+        """The last snapshot (`COUNT_SECONDS`)."""
         return self._numbers
 
     # ---- media thread ------------------------------------------------------------------------------------
@@ -167,15 +178,18 @@ class Pipeline:
 
     def _loop(self) -> None:
         self._video = VideoEncoder(self._spec) if self._spec.video else None
-        self._audio = AudioEncoder(self._spec) if self._spec.audio else None
+        self._audio = [AudioEncoder(spec) for spec in self._sound] if self._spec.audio else []
+        wake, counted = WAKE if self._video else WAKE_SOUND, -math.inf
         while self._end is None:
-            for action in self._mailbox.take(WAKE):
+            for action in self._mailbox.take(wake):
                 action()
             now = self._clock()
             self._mix(self._timeline.begin(now))
             self._encode(self._timeline.advance(now))
             self._read(self._timeline.audio_ready(now))
-            self._count()
+            if now - counted >= COUNT_SECONDS:
+                counted = now
+                self._count()
         self._complete(self._end)
 
     def _complete(self, end: float) -> None:
@@ -187,7 +201,7 @@ class Pipeline:
             self._read(samples)
             last = [
                 *(self._video.flush() if self._video else ()),
-                *(self._audio.flush() if self._audio else ()),
+                *(packet for encoder in self._audio for packet in encoder.flush()),
             ]
             self._write(self._gate.pass_through(last), until=end - self._timeline.origin)
             self.journal.finish(end)
@@ -226,8 +240,11 @@ class Pipeline:
             self._write(self._gate.pass_through(packets))
 
     def _read(self, until: int) -> None:
-        if self._audio is not None and until > self._mixer.position:
-            self._write(self._gate.pass_through(self._audio.encode(self._mixer.read(until))))
+        if self._audio and until > self._mixer.position:
+            pcm = self._mixer.read(until)
+            # In the order of their times: the gate keeps what comes from a moment on.
+            packets = [packet for encoder in self._audio for packet in encoder.encode(pcm)]
+            self._write(self._gate.pass_through(sorted(packets, key=attrgetter("file_time"))))
 
     def _write(self, packets: Iterable[EncodedPacket], *, until: float | None = None) -> None:
         limit = self._limit if until is None else min(until, self._limit)

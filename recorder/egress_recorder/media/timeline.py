@@ -110,6 +110,9 @@ class Timeline(Generic[P, C]):
 
     def delay(self, track: str, seconds: float, at: float) -> None:
         """The receiver delayed the track by `seconds` around `at`."""
+        if (audio := self._audios.get(track)) and audio.muted:
+            # A muted track has no packets; what its buffer says of them would move pictures that nothing can be met by.
+            return
         self._lipsync.measured(track, seconds, at)
         self.counts.delayed(seconds, at, sound=track in self._audios)
 
@@ -274,8 +277,7 @@ class Timeline(Generic[P, C]):
     def _align(self, now: float) -> None:
         """Move the axis a little so that pictures are due at the ticks that show them."""
         assert self.origin is not None
-        shown = self._live[-1] if self._live else None
-        if step := self._axis.step(self.lane.lateness, now, shown=shown):
+        if step := self._axis.step(self.lane.lateness, now, live=bool(self._live)):
             self.origin += step
             self.lane.shift(-step)
             for audio in self._audios.values():

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from egress_recorder.filetypes import SoundCodec
 from egress_recorder.vocabulary import Corrections
 
 SAMPLE_RATE = 48_000
@@ -19,6 +20,8 @@ CHANNELS = 2
 Kind = Literal["audio", "video"]
 Profile = Literal["baseline", "main", "high"]
 """Of H.264; baseline is the constrained one, which is what decoders call baseline."""
+Codec = Literal["h264"] | SoundCodec
+"""Of a packet: what an output must be able to hold."""
 Buffer = bytes | bytearray | memoryview
 
 
@@ -34,7 +37,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class MediaSpec:
-    """What the file holds. Bitrates in kbit/s."""
+    """What one file, or all files of a capture, hold. Bitrates in kbit/s."""
 
     width: int
     height: int
@@ -46,7 +49,7 @@ class MediaSpec:
     profile: Profile = "main"
     key_frame_interval: float = 2.0
     """Seconds."""
-    audio_codec: Literal["aac", "opus"] = "aac"
+    audio_codec: SoundCodec = "aac"
     audio_frequency: int = SAMPLE_RATE
     """Hz in the file."""
 

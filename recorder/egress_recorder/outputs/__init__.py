@@ -1,12 +1,18 @@
-"""Owns where encoded packets go: one file per kind of output, registered here by name."""
+"""Owns where encoded packets go: one file per container family, its types registered here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
-from egress_recorder.media.packets import Output
-from egress_recorder.media.values import MediaSpec
-from egress_recorder.outputs.mp4 import Mp4Output
+from egress_recorder.filetypes import FileType
+from egress_recorder.outputs.base import Container
+from egress_recorder.outputs.flac import FLAC
+from egress_recorder.outputs.matroska import MKV, WEBM
+from egress_recorder.outputs.mp3 import MP3
+from egress_recorder.outputs.mp4 import M4A, MP4
+from egress_recorder.outputs.ogg import OGG
+from egress_recorder.outputs.wav import WAV
 
-OUTPUTS: Mapping[str, Callable[[Path, MediaSpec], Output]] = {"mp4": Mp4Output}
+OUTPUTS: Mapping[FileType, Container] = {
+    container.file_type: container for container in (MP4, MKV, OGG, MP3, WEBM, M4A, WAV, FLAC)
+}

@@ -52,17 +52,22 @@ class Selection(Protocol):
 
 
 class ParticipantSelection:
-    """Camera and microphone of one participant, or its screen share (and tracks of unknown source)."""
+    """Camera and microphone of one participant, or its screen share (and tracks of unknown source).
 
-    def __init__(self, identity: str, *, screen_share: bool) -> None:
+    Without `pictures` only what is heard: no picture is received or decoded for files of sound.
+    """
+
+    def __init__(self, identity: str, *, screen_share: bool, pictures: bool = True) -> None:
         self.identity = identity
-        self.kinds: frozenset[Kind] = frozenset({"audio", "video"})
+        self.kinds: frozenset[Kind] = frozenset({"audio", "video"} if pictures else {"audio"})
         self._sources = SCREEN_SOURCES if screen_share else CAMERA_SOURCES
 
     def choose(self, publications: Iterable[Publication], now: float) -> list[Publication]:  # noqa: ARG002 - interface
         """Return the participant's tracks of the wanted sources, of any number and kind."""
         return [
-            item for item in publications if item.identity == self.identity and item.source in self._sources
+            item
+            for item in publications
+            if item.identity == self.identity and item.source in self._sources and item.kind in self.kinds
         ]
 
     def complete(self, chosen: Iterable[Publication]) -> bool:  # noqa: ARG002 - interface
@@ -142,8 +147,10 @@ class TrackSelection:
             )
 
 
-def selection_for(source: ParticipantSource | TrackCompositeSource) -> ParticipantSelection | TrackSelection:
-    """Return the selection that a request asks for."""
+def selection_for(
+    source: ParticipantSource | TrackCompositeSource, *, pictures: bool = True
+) -> ParticipantSelection | TrackSelection:
+    """Return the selection that a request asks for. `pictures`: some file holds them."""
     if isinstance(source, ParticipantSource):
-        return ParticipantSelection(source.identity, screen_share=source.screen_share)
+        return ParticipantSelection(source.identity, screen_share=source.screen_share, pictures=pictures)
     return TrackSelection(source.audio_track_id, source.video_track_id)

@@ -12,7 +12,6 @@ import io
 import secrets
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import BinaryIO
 from urllib.parse import quote, urlencode
 
@@ -27,6 +26,7 @@ from egress_recorder.storage.base import (
     UploadLostError,
     checked_key,
 )
+from egress_recorder.storage.owned import OwnedObjects
 from egress_recorder.storage.rest import PASSING, Answer, HttpClient, checked_url
 from egress_recorder.storage.secretfiles import SecretFiles
 
@@ -36,10 +36,12 @@ _LOST = frozenset({"InvalidBlockList", "InvalidBlockId", "InvalidBlobOrBlock"})
 _REFUSED = frozenset({401, 403})
 
 
-class AzureStorage:
+class AzureStorage(OwnedObjects):
     """A container and what is in it."""
 
     min_part_size = 1
+    NO_PLACE = "ContainerNotFound"
+    _nonce_header = _NONCE
 
     def __init__(self, destination: Destination, context: StorageContext) -> None:
         assert isinstance(destination, AzureDestination)
@@ -68,18 +70,6 @@ class AzureStorage:
             upload = self.begin(key, content_type, part_size=max(1, len(data)))
             self.complete(upload, [self.put_part(upload, 1, io.BytesIO(data))] if data else [])
 
-    def read(self, key: str) -> bytes | None:
-        """Get Blob; None when there is none."""
-        answer = self._send("GET", key, {})
-        if answer.status == 404 and _code(answer) != "ContainerNotFound":
-            return None
-        self._check(answer, key)
-        return answer.body
-
-    def exists(self, key: str) -> bool:
-        """Get Blob Properties. Raises AuthorizationError also where the credentials may only write."""
-        return self._nonce_of(key) is not None
-
     def begin(self, key: str, content_type: str, *, part_size: int) -> Upload:
         """Make up an upload's id; Azure learns of an upload by its first block."""
         checked_key(key, self._filepath)
@@ -107,7 +97,7 @@ class AzureStorage:
         if upload.id in self._aborted:
             raise self._lost(upload)
         answer = self._send("GET", upload.key, {"comp": "blocklist", "blocklisttype": "uncommitted"})
-        if answer.status == 404 and _code(answer) == "BlobNotFound":
+        if answer.status == 404 and self._code(answer) == "BlobNotFound":
             return ()
         self._check(answer, upload.key)
         parts = []
@@ -118,8 +108,8 @@ class AzureStorage:
                 parts.append(PartRecord(number=int(number), size=size, etag=name))
         return tuple(sorted(parts, key=lambda part: part.number))
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        """Put Block List unless a blob of that name exists."""
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        """Put Block List; without `overwrite` only when no blob of that name exists."""
         blocks = "".join(f"<Latest>{part.etag}</Latest>" for part in parts)
         body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{blocks}</BlockList>'.encode()
         headers = {
@@ -127,7 +117,7 @@ class AzureStorage:
             "Content-Type": "application/xml",
             _NONCE: _nonce(upload),
         }
-        self._once(upload.key, _nonce(upload), {"comp": "blocklist"}, body, headers)
+        self._once(upload.key, _nonce(upload), {"comp": "blocklist"}, body, headers, overwrite=overwrite)
 
     def abort(self, upload: Upload) -> None:
         """Use the upload no more; Azure discards its blocks after a week."""
@@ -138,35 +128,30 @@ class AzureStorage:
         return self._url(key)
 
     def _once(
-        self, key: str, nonce: str, query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
+        self,
+        key: str,
+        nonce: str,
+        query: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str],
+        *,
+        overwrite: bool,
     ) -> None:
-        """Make the blob appear, never over a foreign one; our own from a lost answer is a success."""
-        owner = None
-        with suppress(AuthorizationError):  # only writing is allowed: If-None-Match decides alone
-            owner = self._nonce_of(key)
-        if owner == nonce:
+        """Make the blob appear, over a foreign one only when asked to; our own from a lost answer is a success."""
+        if self._is_done(key, nonce, overwrite=overwrite):
             return
-        if owner is not None:
-            raise ObjectExistsError(f"{self._where}: {key} exists already")
-        answer = self._send("PUT", key, query, body, {**headers, "If-None-Match": "*"})
-        lost = _code(answer) in _LOST
+        answer = self._send(
+            "PUT", key, query, body, {**headers, **({} if overwrite else {"If-None-Match": "*"})}
+        )
+        lost = self._code(answer) in _LOST
         if answer.status in {409, 412} or lost:
-            with suppress(AuthorizationError):
-                if self._nonce_of(key) == nonce:
-                    return
+            if self._is_ours(key, nonce):
+                return
             if lost:
                 raise UploadLostError(f"{self._where}: the upload of {key} is gone from the server")
-            if _code(answer) in {"BlobAlreadyExists", "ConditionNotMet"}:
+            if self._code(answer) in {"BlobAlreadyExists", "ConditionNotMet"}:
                 raise ObjectExistsError(f"{self._where}: {key} exists already")
         self._check(answer, key)
-
-    def _nonce_of(self, key: str) -> str | None:
-        """Return the nonce of the blob, "" when it has none, None when there is no blob."""
-        answer = self._send("HEAD", key, {})
-        if answer.status == 404:
-            return None
-        self._check(answer, key)
-        return answer.headers.get(_NONCE, "")
 
     def _url(self, key: str) -> str:
         return (
@@ -189,10 +174,13 @@ class AzureStorage:
     def _lost(self, upload: Upload) -> UploadLostError:
         return UploadLostError(f"{self._where}: the upload of {upload.key} is gone from the server")
 
+    def _code(self, answer: Answer) -> str:
+        return answer.headers.get("x-ms-error-code", "")
+
     def _check(self, answer: Answer, key: str) -> None:
         """Raise what an answer means that is no success."""
         if not answer.ok:
-            raise self._fault(answer.status, _code(answer), key)
+            raise self._fault(answer.status, self._code(answer), key)
 
     def _fault(self, status: int, code: str, key: str) -> RecorderError:
         if code == "ContainerNotFound":
@@ -220,10 +208,6 @@ def _nonce(upload: Upload) -> str:
 def _block_id(upload: Upload, number: int) -> str:
     """Return a block's id; all ids of a blob must have the same length."""
     return base64.b64encode(f"{_nonce(upload)}-{number:06d}".encode()).decode()
-
-
-def _code(answer: Answer) -> str:
-    return answer.headers.get("x-ms-error-code", "")
 
 
 def _base_url(destination: AzureDestination, where: str) -> str:

@@ -70,11 +70,22 @@ class ObjectStore(Protocol):
 
 
 @runtime_checkable
+class PresigningStorage(Protocol):
+    """A place that can let anybody read one object for a while, by its URL."""
+
+    def presigned(self, key: str, seconds: float) -> str:
+        """Return a URL that holds a signature: it reads the object, and is a secret as long as it is valid."""
+
+
+@runtime_checkable
 class WholeStorage(ObjectStore, Protocol):
     """A place whose objects have no parts that could be replaced: a file is sent whole, after its end."""
 
-    def put_whole(self, key: str, data: BinaryIO, *, content_type: str) -> None:
-        """Store all of a seekable stream. Raises ObjectExistsError; called again after a fault it begins anew."""
+    def put_whole(self, key: str, data: BinaryIO, *, content_type: str, overwrite: bool = False) -> None:
+        """Store all of a seekable stream; called again after a fault it begins anew.
+
+        Raises ObjectExistsError unless `overwrite`.
+        """
 
 
 @runtime_checkable
@@ -99,8 +110,11 @@ class Storage(ObjectStore, Protocol):
     def list_parts(self, upload: Upload) -> tuple[PartRecord, ...]:
         """Return the parts that are stored, in order. Raises UploadLostError."""
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        """Make the object visible. Raises ObjectExistsError; called again after success it does nothing."""
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        """Make the object visible; called again after success it does nothing.
+
+        Raises ObjectExistsError unless `overwrite`.
+        """
 
     def abort(self, upload: Upload) -> None:
         """Forget the upload and its parts; no error when it is gone already."""

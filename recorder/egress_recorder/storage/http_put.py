@@ -51,8 +51,11 @@ class HttpStorage:
         else:
             self._once(key, data, len(data), content_type)
 
-    def put_whole(self, key: str, data: BinaryIO, *, content_type: str) -> None:
+    def put_whole(self, key: str, data: BinaryIO, *, content_type: str, overwrite: bool = False) -> None:
         """PUT a whole file from the stream."""
+        if overwrite:
+            self._check(self._send("PUT", key, data, {"Content-Type": content_type}), "PUT")
+            return
         self._once(key, data, data.seek(0, 2), content_type)
 
     def read(self, key: str) -> bytes | None:

@@ -137,8 +137,8 @@ class S3Storage:
                 ]
         return tuple(sorted(parts, key=lambda part: part.number))
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        """Complete the multipart upload unless an object of that name exists."""
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        """Complete the multipart upload; without `overwrite` only when no object of that name exists."""
         nonce = upload.id.partition(":")[0]
 
         def complete(client: S3Client, condition: dict[str, Any]) -> None:
@@ -150,7 +150,7 @@ class S3Storage:
                 **condition,
             )
 
-        self._once(upload.key, nonce, complete)
+        self._once(upload.key, nonce, complete, overwrite=overwrite)
 
     def abort(self, upload: Upload) -> None:
         """Abort the multipart upload."""
@@ -160,6 +160,15 @@ class S3Storage:
     def location(self, key: str) -> str:
         """Return the object's URL, without a signature."""
         return object_url(self._destination, self._endpoint, key)
+
+    def presigned(self, key: str, seconds: float) -> str:
+        """Return a presigned GET; it is valid no longer than the credentials that sign it."""
+        with self._connection.faults(key) as client:
+            return client.generate_presigned_url(
+                "get_object",
+                Params={"Bucket": self._bucket, "Key": checked_key(key, self._filepath)},
+                ExpiresIn=int(seconds),
+            )
 
     def _properties(self, nonce: str) -> dict[str, Any]:
         """Return what every object of this destination gets."""
@@ -175,22 +184,30 @@ class S3Storage:
             **{name: value for name, value in given.items() if value},
         }
 
-    def _once(self, key: str, nonce: str, action: Callable[[S3Client, dict[str, Any]], None]) -> None:
-        """Make the object appear, never over a foreign one; our own from a lost answer is a success."""
+    def _once(
+        self,
+        key: str,
+        nonce: str,
+        action: Callable[[S3Client, dict[str, Any]], None],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Make the object appear, over a foreign one only when asked to; our own from a lost answer is a success."""
         with self._connection.faults(key) as client:
             if (owner := self._nonce_if_readable(client, key)) is not None:
                 if owner == nonce:
                     return
-                raise ObjectExistsError(f"{self._where}: {key} exists already")
+                if not overwrite:
+                    raise ObjectExistsError(f"{self._where}: {key} exists already")
             try:
-                if self._conditional:
+                if self._conditional and not overwrite:
                     try:
                         action(client, {"IfNoneMatch": "*"})
                     except ClientError as error:
                         if status_of(error) != 501:
                             raise
                         self._conditional = False
-                if not self._conditional:
+                if overwrite or not self._conditional:
                     action(client, {})
             except ClientError as error:
                 code = error.response["Error"].get("Code")

@@ -82,6 +82,8 @@ class S3Connection:
             connect_timeout=5,
             read_timeout=60,
             proxies=proxies,
+            # botocore would presign with version 2 in old regions: AWS refuses that for SSE-KMS.
+            signature_version="s3v4",
             retries={"mode": "standard", "total_max_attempts": 3},
             request_checksum_calculation=checksums,
             response_checksum_validation=checksums,

@@ -128,7 +128,7 @@ class VolumeStorage:
                 parts[number] = PartRecord(number=number, size=size, etag=etag)
         return tuple(parts[number] for number in sorted(parts))
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
         """Cut the file to the sum of the parts and give it its name."""
         with self._faults():
             target = self._path(upload.key)
@@ -143,7 +143,7 @@ class VolumeStorage:
             with written.open("r+b") as file:
                 file.truncate(sum(part.size for part in parts))
                 _sync(file)
-            self._publish(written, target, overwrite=False)
+            self._publish(written, target, overwrite=overwrite)
             self._remove(directory)
 
     def abort(self, upload: Upload) -> None:

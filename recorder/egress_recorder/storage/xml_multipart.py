@@ -1,7 +1,6 @@
 """Owns objects behind the XML multipart API that GCS and OSS share with S3; what differs is theirs to fill in.
 
-A lost answer is told from a foreign object by a nonce in the object's metadata, as in `s3.py`. A HEAD goes before each
-request that makes an object appear; whether the vendor also takes a condition is the subclass's to say.
+Whether the vendor takes a condition for a request that makes an object appear is the subclass's to say.
 """
 
 from __future__ import annotations
@@ -23,13 +22,15 @@ from egress_recorder.storage.base import (
     UploadLostError,
     checked_key,
 )
+from egress_recorder.storage.owned import OwnedObjects
 from egress_recorder.storage.rest import PASSING, Answer, HttpClient
 
 
-class XmlMultipartStorage:
+class XmlMultipartStorage(OwnedObjects):
     """A bucket; the subclass signs requests, names its headers and knows its vendor's errors."""
 
     min_part_size = 5 * 1024 * 1024
+    NO_PLACE = "NoSuchBucket"
     META: ClassVar[str]
     """Prefix of metadata headers."""
     NOT_OVER_PUT: ClassVar[Mapping[str, str]]
@@ -42,6 +43,7 @@ class XmlMultipartStorage:
         self._filepath = context.where
         self._bucket = bucket
         self._client = client
+        self._nonce_header = f"{self.META}egress-upload"
 
     # ---- the vendor's part ----------------------------------------------------------------------------------------
 
@@ -58,28 +60,16 @@ class XmlMultipartStorage:
     def put(self, key: str, data: bytes, *, content_type: str, overwrite: bool = False) -> None:
         """PUT a small object."""
         nonce = secrets.token_hex(8)
-        headers = {"Content-Type": content_type, f"{self.META}egress-upload": nonce}
+        headers = {"Content-Type": content_type, self._nonce_header: nonce}
         if overwrite:
             self._check(self._send("PUT", key, {}, data, headers), key)
         else:
             self._once(key, nonce, "PUT", {}, data, {**headers, **self.NOT_OVER_PUT})
 
-    def read(self, key: str) -> bytes | None:
-        """GET a small object; None when there is none."""
-        answer = self._send("GET", key, {})
-        if answer.status == 404 and _code(answer) != "NoSuchBucket":
-            return None
-        self._check(answer, key)
-        return answer.body
-
-    def exists(self, key: str) -> bool:
-        """HEAD the object. Raises AuthorizationError also where the credentials may only write."""
-        return self._nonce_of(key) is not None
-
     def begin(self, key: str, content_type: str, *, part_size: int) -> Upload:
         """Initiate a multipart upload."""
         nonce = secrets.token_hex(8)
-        headers = {"Content-Type": content_type, f"{self.META}egress-upload": nonce}
+        headers = {"Content-Type": content_type, self._nonce_header: nonce}
         answer = self._send("POST", key, {"uploads": ""}, b"", headers)
         self._check(answer, key)
         return Upload(key=key, id=f"{nonce}:{_text(_xml(answer), 'UploadId')}", part_size=part_size)
@@ -119,16 +109,16 @@ class XmlMultipartStorage:
             if _text(page, "IsTruncated") != "true" or not marker:
                 return tuple(sorted(parts, key=lambda part: part.number))
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        """Complete the multipart upload unless an object of that name exists."""
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
+        """Complete the multipart upload; without `overwrite` only when no object of that name exists."""
         listed = "".join(
             f"<Part><PartNumber>{part.number}</PartNumber><ETag>{escape(part.etag)}</ETag></Part>"
             for part in parts
         )
         body = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>".encode()
         nonce = upload.id.partition(":")[0]
-        headers = {"Content-Type": "application/xml", **self.NOT_OVER_COMPLETE}
-        self._once(upload.key, nonce, "POST", {"uploadId": _id(upload)}, body, headers)
+        headers = {"Content-Type": "application/xml", **({} if overwrite else self.NOT_OVER_COMPLETE)}
+        self._once(upload.key, nonce, "POST", {"uploadId": _id(upload)}, body, headers, overwrite=overwrite)
 
     def abort(self, upload: Upload) -> None:
         """Abort the multipart upload."""
@@ -146,31 +136,18 @@ class XmlMultipartStorage:
         query: Mapping[str, str],
         body: bytes,
         headers: Mapping[str, str],
+        *,
+        overwrite: bool = False,
     ) -> None:
-        """Make the object appear, never over a foreign one; our own from a lost answer is a success."""
-        owner = None
-        with suppress(AuthorizationError):  # only writing is allowed
-            owner = self._nonce_of(key)
-        if owner == nonce:
+        """Make the object appear, over a foreign one only when asked to; our own from a lost answer is a success."""
+        if self._is_done(key, nonce, overwrite=overwrite):
             return
-        if owner is not None:
-            raise ObjectExistsError(f"{self._where}: {key} exists already")
         answer = self._send(method, key, query, body, headers)
         try:
             self._check(answer, key)
         except (ObjectExistsError, UploadLostError):
-            with suppress(AuthorizationError):
-                if self._nonce_of(key) == nonce:
-                    return
-            raise
-
-    def _nonce_of(self, key: str) -> str | None:
-        """Return the nonce of the object, "" when it has none, None when there is no object."""
-        answer = self._send("HEAD", key, {})
-        if answer.status == 404:
-            return None
-        self._check(answer, key)
-        return answer.headers.get(f"{self.META}egress-upload", "")
+            if not self._is_ours(key, nonce):
+                raise
 
     def _send(
         self,
@@ -183,9 +160,17 @@ class XmlMultipartStorage:
         url, signed = self._signed(method, checked_key(key, self._filepath), query, headers or {})
         return self._client.send(method, url, signed, body)
 
+    def _code(self, answer: Answer) -> str:
+        if answer.ok and b"<Error" not in answer.body[:200]:
+            return ""
+        try:
+            return _text(_xml(answer), "Code")
+        except ET.ParseError:
+            return ""
+
     def _check(self, answer: Answer, key: str) -> None:
         """Raise what an answer means that is no success; a completion may say 200 and an error in its body."""
-        code = _code(answer)
+        code = self._code(answer)
         if answer.ok and not code:
             return
         status = answer.status if not answer.ok else 500
@@ -230,15 +215,6 @@ def _id(upload: Upload) -> str:
 
 def _xml(answer: Answer) -> ET.Element:
     return ET.fromstring(answer.body)  # noqa: S314 - the storage's own answer
-
-
-def _code(answer: Answer) -> str:
-    if answer.ok and b"<Error" not in answer.body[:200]:
-        return ""
-    try:
-        return _text(_xml(answer), "Code")
-    except ET.ParseError:
-        return ""
 
 
 def _name(element: ET.Element) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from egress_recorder import ipc
-from egress_recorder.contract import Manifest, Phase, RecorderConfig, RecorderResult
+from egress_recorder.contract import Manifest, Phase, RecorderConfig, RecorderResult, Trouble
+from egress_recorder.errors import RecorderError
 from egress_recorder.redact import redact
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.ledger import Ledger
@@ -24,6 +25,7 @@ class Account:
         self._board = board
         self._now = now
         self._verdict: Verdict | None = None
+        self._earlier_backup = False
 
     def mirror(self, event: ipc.Event, *, part: int, ending: bool) -> None:
         """Take in what the capture process of a part says. `ending`: it was told to end already."""
@@ -32,6 +34,7 @@ class Account:
             self._board.update(in_room=True, room_id=event.room_id, message="waiting for media")
         elif isinstance(event, ipc.TracksChanged):
             self.names.learn(publisher_identity=event.publisher_identity)
+            self.names.learn_source(event.tracks)
             self._board.update(tracks=event.tracks)
         elif isinstance(event, ipc.Started):
             self.names.learn(publisher_identity=event.publisher_identity)
@@ -40,8 +43,12 @@ class Account:
                 self._board.update(phase=Phase.ACTIVE, recording=True, message="recording")
         elif isinstance(event, ipc.ProgressReport):
             if self.ledger.is_own(part):
-                self.ledger.progressed(part, event.progress)
+                self.ledger.progressed(part, event.progress, event.sizes)
             self._board.update(recording=event.recording and not ending, degraded=event.degraded)
+            if event.problems:
+                self.report(
+                    Trouble.OUTPUT_CUT, f"{'; '.join(event.problems.values())}; the other files go on"
+                )
         elif isinstance(event, ipc.SpansChanged):
             self.ledger.content.holds(part, event.spans, event.gaps)
             return
@@ -59,8 +66,30 @@ class Account:
             file_results=self.ledger.file_results(len(self._config.outputs)),
         )
 
+    def report(self, trouble: Trouble, sentence: str) -> None:
+        """Say that something is not as it should be, although the recording goes on."""
+        self._board.update(troubles={**self._board.status.troubles, trouble.value: redact(sentence)})
+
+    def clear(self, trouble: Trouble) -> None:
+        """It is over."""
+        left = {name: text for name, text in self._board.status.troubles.items() if name != trouble.value}
+        self._board.update(troubles=left)
+
+    def backed_up(self, output: str, why: RecorderError) -> None:
+        """A file went to the backup storage of an output."""
+        self._board.update(backup_storage_writes=self._board.status.backup_storage_writes + 1)
+        self.report(
+            Trouble.BACKUP_USED, f"{output}: its storage failed, the file is in its backup storage: {why}"
+        )
+
+    @property
+    def used_backup(self) -> bool:
+        """True when any file of the recording went to a backup storage."""
+        return bool(self._earlier_backup or self._board.status.backup_storage_writes)
+
     def adopt(self, manifest: Manifest) -> None:
         """Take over what an earlier part's manifest knows."""
+        self._earlier_backup = self._earlier_backup or manifest.backup_storage_used
         self.ledger.adopt(manifest)
         self.publish()
 
@@ -90,8 +119,13 @@ class Account:
             media=self.ledger.media(),
             progress=self.ledger.progress(),
             error=redact(verdict.error) if verdict else "",
-            details=verdict.details if verdict else "",
+            details=self._details(verdict) if verdict else "",
+            backup_storage_used=self.used_backup,
         )
+
+    def _details(self, verdict: Verdict) -> str:
+        used = self._board.status.backup_storage_writes
+        return f"{verdict.details}; backup storage used" if used else verdict.details
 
     def conclude(self, verdict: Verdict) -> RecorderResult:
         """Put the verdict on the board and return the result."""
@@ -105,7 +139,7 @@ class Account:
             ended_at=self.ledger.ended_at or self._now(),
             error=redact(verdict.error),
             error_code=int(verdict.error_code),
-            details=verdict.details,
+            details=self._details(verdict),
             message="",
             exit_code=int(verdict.exit_code),
         )

@@ -11,16 +11,16 @@ import asyncio
 import logging
 
 from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult
-from egress_recorder.errors import RecorderError, UnreachableError
+from egress_recorder.errors import RecorderError
 from egress_recorder.manifest import ManifestWriter
 from egress_recorder.supervisor import verdict as verdicts
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.delivery import Delivery
-from egress_recorder.supervisor.outputs import manifest_places, open_outputs
+from egress_recorder.supervisor.destinations import Destinations
 from egress_recorder.supervisor.part import PartEnd, PartRunner
-from egress_recorder.supervisor.probing import probe_destinations
 from egress_recorder.supervisor.process import CaptureChild
+from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.verdict import Verdict
 
@@ -52,8 +52,21 @@ class Supervisor:
         self._child: CaptureChild | None = child
         self._account = Account(config, board, now=settings.now)
         self._ledger = self._account.ledger
+        self._destinations = Destinations(config, settings, self._account)
+        self._scratch = ScratchWatch(
+            settings.scratch,
+            config.scratch_size,
+            self._account,
+            interval=settings.scratch_interval,
+            on_full=lambda: self._runner.end_part(EndReason.SCRATCH_FULL),
+        )
         self._delivery = Delivery(
-            self._account, finalize_command=settings.finalize_command, on_change=self._request_manifest
+            self._account,
+            finalize_command=settings.finalize_command,
+            hold_pause=settings.hold_pause,
+            on_change=self._request_manifest,
+            on_backup=self._destinations.use_backup,
+            scratch=self._scratch,
         )
         self._runner = PartRunner(
             config,
@@ -66,7 +79,6 @@ class Supervisor:
         self._ending = asyncio.Event()
         self._end_reason: EndReason | None = None
         self._storage_error: RecorderError | None = None
-        self._manifest: ManifestWriter | None = None
         self._adopted = asyncio.Event()
 
     # ---- what others may ask ------------------------------------------------------------------------------------
@@ -78,6 +90,8 @@ class Supervisor:
 
     def interrupt(self) -> None:
         """Finish the file because this process has to go; a next part may follow."""
+        self._destinations.hurry()
+        self._delivery.release()
         self._end(EndReason.INTERRUPTED)
 
     def renew_token(self, token: str) -> None:
@@ -97,6 +111,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 self._delivery.begin(group)
+                watch = group.create_task(self._scratch.run(), name="scratch")
                 destinations = group.create_task(self._prepare_destinations(), name="destinations")
                 try:
                     verdict = await self._record()
@@ -115,27 +130,31 @@ class Supervisor:
                 failures = await self._delivery.finished()
                 if self._storage_error is not None:
                     verdict = verdicts.of_error(self._storage_error)
-                verdict = verdicts.with_upload_failures(verdict, failures)
+                verdict = verdicts.with_cut_files(verdict, self._delivery.cut)
+                holds = self._settings.hold_pause is not None
+                lost = self._ledger.unstored() if holds else ()
+                verdict = verdicts.with_upload_failures(verdict, failures, lost=lost)
                 self._account.settle(verdict)
-                if writer is not None and not await writer.close(attempts=1 if failures else 4):
-                    logger.warning("the last manifest was not written everywhere")
+                if writer is not None:
+                    patient = not failures and not self._account.used_backup
+                    if not await writer.close(attempts=4 if patient else 1):
+                        logger.warning("the last manifest was not written everywhere")
+                    self._board.update(manifest_location=writer.location)
+                watch.cancel()
         finally:
+            self._destinations.close()
             if self._child is not None:
                 self._child.discard()
         return self._account.conclude(verdict)
 
     async def _prepare_destinations(self) -> ManifestWriter | None:
-        """Open the outputs and write to them; what they refuse ends the recording at once."""
+        """Open the destinations and write to them; what they refuse ends the recording at once."""
+        destinations = self._destinations
         try:
-            outputs = await open_outputs(
-                self._config,
-                credentials_root=self._settings.credentials_root,
-                volumes_root=self._settings.volumes_root,
-                policy=self._settings.retry,
+            await destinations.prepare(
+                on_writer=lambda writer: self._board.update(manifest_location=writer.location),
+                may_wait=lambda: self._ending.is_set() and self._ledger.has_own_media,
             )
-            writer = ManifestWriter(manifest_places(self._config, outputs), self._account.manifest)
-            self._board.update(manifest_location=writer.location)
-            await self._probe(writer)
         except RecorderError as error:
             logger.error("a destination cannot be used", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
             self._storage_error = error
@@ -144,26 +163,8 @@ class Supervisor:
             return None
         finally:
             self._adopted.set()
-        self._manifest = writer
-        writer.start()
-        writer.request()
-        self._delivery.allow(outputs)
-        return writer
-
-    async def _probe(self, writer: ManifestWriter) -> None:
-        """Probe the destinations. Raises RecorderError for what ends the recording.
-
-        One that does not answer ends it too, for its address may be wrong; but not when the recording is over
-        already and there is media to keep: then the upload goes on trying for its own, longer time.
-        """
-        try:
-            await probe_destinations(
-                writer, on_earlier=self._account.adopt, patience=self._settings.probe_patience
-            )
-        except UnreachableError:
-            if not (self._ending.is_set() and self._ledger.has_own_media):
-                raise
-            logger.warning("a destination does not answer yet, the upload goes on trying")
+        self._delivery.allow(destinations.outputs)
+        return destinations.writer
 
     async def _record(self) -> Verdict:
         """Run parts until one ends in good order, the end is asked for, or the budget is spent."""
@@ -184,9 +185,16 @@ class Supervisor:
             self._request_manifest()
             if (verdict := self._judge(end, budget)) is not None:
                 return verdict
-            self._board.update(recording=False, degraded="", in_room=False, message="resuming after a crash")
+            message = (
+                "the scratch volume is full: waiting for uploads"
+                if end.fills_scratch
+                else "resuming after a crash"
+            )
+            self._board.update(recording=False, degraded="", in_room=False, message=message)
             backoff = settings.first_backoff if end.had_media else min(backoff, settings.longest_backoff)
-            if await self._within(self._ending, backoff):
+            await self._within(self._ending, backoff)
+            await self._scratch.wait_for_room(self._ending)
+            if self._ending.is_set():
                 return self._without_capture()
             backoff *= 2
             self._child = settings.spawn()
@@ -194,6 +202,8 @@ class Supervisor:
     def _judge(self, end: PartEnd, budget: int) -> Verdict | None:
         """Return the verdict after a part, None when a next one is to follow in this process."""
         spent = self._runner.attempts >= budget or self._ledger.next_number > self._config.max_parts
+        if end.fills_scratch and not spent and self._end_reason is None:
+            return None
         if end.ended is not None and (end.in_order or spent or self._end_reason is not None):
             return verdicts.of_ended(
                 end.ended, stop_requested=self._stop_requested, earlier_media=self._ledger.has_media
@@ -222,8 +232,8 @@ class Supervisor:
         return verdicts.interrupted()
 
     def _request_manifest(self) -> None:
-        if self._manifest is not None:
-            self._manifest.request()
+        if self._destinations.writer is not None:
+            self._destinations.writer.request()
 
     @staticmethod
     async def _within(event: asyncio.Event, seconds: float) -> bool:

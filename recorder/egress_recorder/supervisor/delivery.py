@@ -1,7 +1,9 @@
-"""Owns what happens to a part's file after its capture process is gone: finalise if need be, upload, remove.
+"""Owns what happens to a part's files after its capture process is gone: finalise if need be, upload, remove.
 
-Each part has its own task, so that the next part records while the last one uploads. Nothing is uploaded before
-the destinations have been probed; a file that could not be uploaded everywhere stays in the scratch directory.
+A part has one file per type; the outputs of one type get the same file. Each part has its own task, so that the next part records while the last one uploads. Nothing is uploaded before
+the destinations have been probed. A file that could not be uploaded everywhere stays in the scratch directory. One that
+no storage has taken is the last copy: where the directory goes with the process (`hold`), the process stays and goes on
+trying, until somebody releases it.
 """
 
 from __future__ import annotations
@@ -9,37 +11,55 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from egress_recorder.contract import EndReason
+from egress_recorder.contract import Trouble
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.ipc import Ended
 from egress_recorder.supervisor.account import Account
-from egress_recorder.supervisor.outputs import Output, upload_everywhere
-from egress_recorder.supervisor.salvage import salvage
+from egress_recorder.supervisor.copies import upload_everywhere
+from egress_recorder.supervisor.mending import Files, Mender
+from egress_recorder.supervisor.outputs import Output
+from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
 
 logger = logging.getLogger(__name__)
+
+PartFile = tuple[int, int]
+"""Number of a part, index of its file in `Ledger.file_types`."""
 
 
 class Delivery:
     """Delivers parts; `finished` returns the failures of all of them."""
 
     def __init__(
-        self, account: Account, *, finalize_command: Sequence[str], on_change: Callable[[], None]
+        self,
+        account: Account,
+        *,
+        finalize_command: Sequence[str],
+        hold_pause: float | None,
+        on_change: Callable[[], None],
+        on_backup: Callable[[Output], None],
+        scratch: ScratchWatch,
     ) -> None:
+        """`hold_pause`: seconds between two tries with a last copy; None: it stays where it is, nobody waits."""
         self._account = account
         self._ledger = account.ledger
-        self._finalize_command = finalize_command
+        self._mender = Mender(account.ledger, scratch, command=finalize_command)
         self._on_change = on_change
+        self._on_backup = on_backup
+        self._hold_pause = hold_pause
+        self._held: set[PartFile] = set()
+        self._released = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._tasks: list[asyncio.Task[list[RecorderError]]] = []
         self._outputs: Sequence[Output] = ()
         self._probed = asyncio.Event()
+        self.cut: list[str] = []
+        """Why files end before their recording does."""
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Let the deliveries live in this group."""
@@ -54,18 +74,28 @@ class Delivery:
         """A destination cannot be written: nothing will be uploaded."""
         self._probed.set()
 
-    def complete_part(self, number: int, path: Path, ended: Ended) -> None:
-        """Deliver a file that the capture process has closed."""
-        self._ledger.progressed(number, ended.progress)
-        size = path.stat().st_size if path.exists() else 0
-        self._ledger.ended(
-            number, duration=ended.progress.duration, size=size, reason=ended.reason, at=ended.ended_at
-        )
-        self._begin(number, self._deliver(number, path))
+    def release(self) -> None:
+        """The process has to go: a last copy is tried once more and given up."""
+        self._released.set()
 
-    def crashed_part(self, number: int, path: Path) -> None:
-        """Finalise and deliver a file that a crashed capture process left."""
-        self._begin(number, self._salvage(number, path))
+    def complete_part(self, number: int, paths: Sequence[Path], ended: Ended) -> None:
+        """Deliver the files that the capture process has closed; one that it could not write on is finalised."""
+        self._ledger.progressed(number, ended.progress)
+        sizes = tuple(path.stat().st_size if path.exists() else 0 for path in paths)
+        self._ledger.ended(
+            number, duration=ended.progress.duration, sizes=sizes, reason=ended.reason, at=ended.ended_at
+        )
+        files = dict(enumerate(paths))
+        broken = {file for file, path in files.items() if path.name in ended.problems}
+        if not broken:
+            self._begin(number, self._deliver(number, files))
+            return
+        self.cut += ended.problems.values()
+        self._begin(number, self._mended(number, self._mender.broken(number, files, broken)))
+
+    def crashed_part(self, number: int, paths: Sequence[Path]) -> None:
+        """Finalise and deliver the files that a crashed capture process left."""
+        self._begin(number, self._mended(number, self._mender.crashed(number, dict(enumerate(paths)))))
 
     async def finished(self) -> list[RecorderError]:
         """Wait for all deliveries; return what failed."""
@@ -75,42 +105,40 @@ class Delivery:
         assert self._group is not None
         self._tasks.append(self._group.create_task(work, name=f"deliver-part-{number}"))
 
-    async def _salvage(self, number: int, path: Path) -> list[RecorderError]:
-        left = await salvage(path, command=self._finalize_command)
-        if left is None:
-            logger.warning("a crashed part left no media", extra={"part": number})
-            self._ledger.dropped(number)
-            self._changed()
-            return []
-        reported = self._ledger.own(number).progress
-        duration = reported.duration if left.duration is None else left.duration
-        size = await in_thread("stat", lambda: left.path.stat().st_size)
-        if left.frames:
-            self._ledger.progressed(number, replace(reported, frames=left.frames))
-        self._ledger.ended(number, duration=duration, size=size, reason=EndReason.KILLED, at=None)
+    async def _mended(self, number: int, mending: Awaitable[Files]) -> list[RecorderError]:
+        files = await mending
         self._changed()
-        return await self._deliver(number, left.path)
+        return await self._deliver(number, files) if files else []
 
-    async def _deliver(self, number: int, path: Path) -> list[RecorderError]:
+    async def _deliver(self, number: int, files: Files) -> list[RecorderError]:
         await self._probed.wait()
         if not self._outputs:
             return []
-        if not await in_thread("stat", path.exists):
-            return [MediaError(f"the file of part {number} is missing in the scratch directory")]
         names = self._account.names.final(number)
         for output, name in enumerate(names):
             self._ledger.named(number, output, filename=name)
         self._changed()
         began = asyncio.get_running_loop().time()
-        hashing = asyncio.create_task(self._hash(number, path), name=f"hash-part-{number}")
-        failures = await upload_everywhere(
-            self._outputs,
-            names,
-            path,
-            on_done=lambda output, uploaded: self._done(number, output, uploaded),
-            on_sent=self._sent,
-            on_fault=lambda _: None,
+        results = await asyncio.gather(
+            *(self._deliver_file(number, file, path, names) for file, path in files.items())
         )
+        failures = [error for result in results for error in result]
+        if not failures:
+            seconds = round(asyncio.get_running_loop().time() - began, 2)
+            logger.info("part uploaded", extra={"part": number, "seconds": seconds, "files": len(files)})
+        return failures
+
+    async def _deliver_file(
+        self, number: int, file: int, path: Path, names: Sequence[str]
+    ) -> list[RecorderError]:
+        """Upload one file to all outputs of its type."""
+        if not await in_thread("stat", path.exists):
+            return [MediaError(f"the file {path.name} of part {number} is missing in the scratch directory")]
+        outputs = [output for output in self._outputs if self._ledger.file_of[output.index] == file]
+        hashing = asyncio.create_task(
+            self._hash(number, path, [output.index for output in outputs]), name=f"hash-part-{number}"
+        )
+        failures = await self._upload((number, file), outputs, names, path)
         await hashing
         if failures:
             logger.error(
@@ -118,23 +146,77 @@ class Delivery:
                 extra={"part": number, "path": str(path), "errors": [str(error) for error in failures]},
             )
             return failures
-        seconds = round(asyncio.get_running_loop().time() - began, 2)
-        logger.info("part uploaded", extra={"part": number, "seconds": seconds})
         await in_thread("remove", lambda: path.unlink(missing_ok=True))
         return []
 
-    async def _hash(self, number: int, path: Path) -> None:
+    async def _upload(
+        self, file: PartFile, outputs: Sequence[Output], names: Sequence[str], path: Path
+    ) -> list[RecorderError]:
+        """Upload to these outputs; where not one of them takes the file, hold it until one does or nobody may wait."""
+
+        async def everywhere(*, patient: bool) -> list[RecorderError]:
+            return await upload_everywhere(
+                outputs,
+                names,
+                path,
+                on_done=lambda output, uploaded, why: self._done(file[0], output, uploaded, why),
+                on_sent=self._sent,
+                patient=patient,
+            )
+
+        failures = await everywhere(patient=True)
+        while failures and self._is_last_copy(file, failures) and not self._released.is_set():
+            self._hold(file, failures)
+            try:
+                async with asyncio.timeout(self._hold_pause):
+                    await self._released.wait()
+            except TimeoutError:
+                pass
+            failures = await everywhere(patient=False)
+        self._held.discard(file)
+        if not self._held:
+            self._account.clear(Trouble.FILE_HELD)
+        return failures
+
+    def _is_last_copy(self, file: PartFile, failures: Sequence[RecorderError]) -> bool:
+        lost = any(isinstance(error, MediaError) for error in failures)
+        return self._hold_pause is not None and not lost and not self._ledger.is_stored(*file)
+
+    def _hold(self, file: PartFile, failures: Sequence[RecorderError]) -> None:
+        if file not in self._held:
+            logger.error(
+                "no storage takes a part, its file is held and tried again",
+                extra={"part": file[0], "errors": [str(error) for error in failures]},
+            )
+        self._held.add(file)
+        why = "; ".join(str(error) for error in failures)
+        self._account.report(
+            Trouble.FILE_HELD,
+            f"no storage takes the file of part {min(self._held)[0]}; the recorder keeps it in its pod and goes on trying:"
+            f" correct what it says, or delete the resource to give the file up: {why}",
+        )
+
+    async def _hash(self, number: int, path: Path, outputs: Sequence[int]) -> None:
         """Note the file's SHA-256, computed while it is uploaded."""
         try:
             sha256 = await in_thread("hash", lambda: _sha256(path))
         except OSError as error:
             logger.warning("a part has no hash", extra={"part": number, "error": error.strerror})
             return
-        self._ledger.content.hashed(number, sha256)
+        self._ledger.content.hashed(number, sha256, outputs)
         self._on_change()
 
-    def _done(self, number: int, output: int, uploaded: Uploaded) -> None:
-        self._ledger.named(number, output, filename=uploaded.key, location=uploaded.location)
+    def _done(self, number: int, output: Output, uploaded: Uploaded, why: RecorderError | None) -> None:
+        self._ledger.named(
+            number,
+            output.index,
+            filename=uploaded.key,
+            location=uploaded.location,
+            presigned=uploaded.presigned,
+        )
+        if why is not None:
+            self._account.backed_up(output.name, why)
+            self._on_backup(output)
         self._changed()
 
     def _sent(self, size: int) -> None:

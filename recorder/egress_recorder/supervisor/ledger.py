@@ -6,13 +6,15 @@ media and the beginning of the next one's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from egress_recorder.contract import EndReason, FileResult, Gap, Manifest, Part, Progress, RecorderConfig
+from egress_recorder.filetypes import distinct
 from egress_recorder.spans import PartMedia
 from egress_recorder.supervisor.media import MediaLedger
-from egress_recorder.supervisor.priors import once, prior_end
+from egress_recorder.supervisor.priors import once, prior_end, size_of
 from egress_recorder.supervisor.totals import total
 
 SHORTEST_GAP = 0.05
@@ -27,11 +29,31 @@ class OwnPart:
     started_at: datetime
     progress: Progress = field(default_factory=Progress)
     duration: float = 0.0
-    size: int = 0
     ended_at: datetime | None = None
     end_reason: str = ""
+    sizes: tuple[int, ...] = ()
+    """Bytes per file; outputs of the same type share one."""
+    durations: tuple[float, ...] = ()
+    """Seconds per file, where they differ: one of them failed or lost more than another in a crash."""
+    without: frozenset[int] = frozenset()
+    """Files of which nothing was left."""
     files: tuple[tuple[str, str], ...] = field(default=())
     """(name, location) per output; the location is empty until that upload succeeded."""
+    presigned: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """By output; only for the status."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(self.sizes)
+
+    def size_of(self, file: int) -> int:
+        """Bytes of one file, 0 while unknown."""
+        return self.sizes[file] if file < len(self.sizes) else 0
+
+    def duration_of(self, file: int) -> float:
+        """Seconds of one file."""
+        return self.durations[file] if file < len(self.durations) else self.duration
 
 
 class Ledger:
@@ -39,6 +61,11 @@ class Ledger:
 
     def __init__(self, config: RecorderConfig) -> None:
         self._first = config.part
+        types = [output.file_type for output in config.outputs]
+        self.file_types = distinct(types)
+        """One file of each is written per part."""
+        self.file_of = tuple(self.file_types.index(file_type) for file_type in types)
+        """The file that each output gets, as index in `file_types`."""
         self._prior_parts = config.prior.parts
         self._prior_gaps = config.prior.gaps
         self._prior_started_at = config.prior.started_at
@@ -80,33 +107,46 @@ class Ledger:
             number=number, started_at=started_at, files=tuple((name, "") for name in files)
         )
 
-    def progressed(self, number: int, progress: Progress) -> None:
-        """Note the newest numbers of a part."""
+    def progressed(self, number: int, progress: Progress, sizes: tuple[int, ...] = ()) -> None:
+        """Note the newest numbers of a part; `sizes` are bytes per file (absent: there is one)."""
         part = self._own[number]
         self._own[number] = replace(
-            part, progress=progress, duration=progress.duration, size=progress.bytes_written
+            part, progress=progress, duration=progress.duration, sizes=sizes or (progress.bytes_written,)
         )
 
     def ended(
-        self, number: int, *, duration: float, size: int, reason: EndReason, at: datetime | None
+        self,
+        number: int,
+        *,
+        duration: float,
+        sizes: tuple[int, ...],
+        reason: EndReason,
+        at: datetime | None,
     ) -> None:
-        """Note that a part's file is closed. `at` is the wall clock of its end, None: start plus duration."""
+        """Note that a part's files are closed. `at` is the wall clock of its end, None: start plus duration."""
         part = self._own[number]
         self._own[number] = replace(
             part,
             duration=duration,
-            size=size,
+            sizes=sizes,
             end_reason=reason.value,
             ended_at=at or part.started_at + timedelta(seconds=duration),
-            progress=replace(part.progress, duration=duration, bytes_written=size),
+            progress=replace(part.progress, duration=duration, bytes_written=sum(sizes)),
         )
 
-    def named(self, number: int, output: int, *, filename: str, location: str = "") -> None:
+    def measured(self, number: int, durations: tuple[float, ...], *, without: frozenset[int]) -> None:
+        """Note what was left of each file of a part; `without` are those of which nothing was."""
+        self._own[number] = replace(self._own[number], durations=durations, without=without)
+
+    def named(
+        self, number: int, output: int, *, filename: str, location: str = "", presigned: str = ""
+    ) -> None:
         """Note the name of a part in one output, and its location once the upload succeeded."""
         part = self._own[number]
         files = list(part.files)
         files[output] = (filename, location)
-        self._own[number] = replace(part, files=tuple(files))
+        signed = {**part.presigned, output: presigned} if presigned else part.presigned
+        self._own[number] = replace(part, files=tuple(files), presigned=signed)
 
     def dropped(self, number: int) -> None:
         """Forget a part of which no media was left."""
@@ -150,6 +190,24 @@ class Ledger:
         """True when this recorder wrote media into the part."""
         return number in self._own
 
+    def is_stored(self, number: int, file: int) -> bool:
+        """True when at least one output has this file of the part."""
+        files = self._own[number].files
+        return any(location for output, (_, location) in enumerate(files) if self.file_of[output] == file)
+
+    def unstored(self) -> tuple[int, ...]:
+        """Numbers of this recorder's parts of which a file is nowhere."""
+        return tuple(
+            sorted(
+                number
+                for number, part in self._own.items()
+                if any(
+                    file not in part.without and not self.is_stored(number, file)
+                    for file in range(len(self.file_types))
+                )
+            )
+        )
+
     def own(self, number: int) -> OwnPart:
         """Return one of this recorder's parts."""
         return self._own[number]
@@ -164,12 +222,13 @@ class Ledger:
                 location=location,
                 started_at=part.started_at,
                 ended_at=part.ended_at,
-                duration=part.duration,
-                size=part.size,
+                duration=part.duration_of(self.file_of[output]),
+                size=part.size_of(self.file_of[output]),
                 end_reason=part.end_reason,
             )
             for part in self._own.values()
             for output, (filename, location) in enumerate(part.files)
+            if self.file_of[output] not in part.without
         )
         return tuple(sorted((*self._prior_parts, *own), key=lambda part: (part.part, part.output)))
 
@@ -187,12 +246,11 @@ class Ledger:
         return tuple(gaps)
 
     def recorded(self) -> tuple[float, int]:
-        """Return seconds and bytes of media so far, each part counted once."""
-        prior = once(self._prior_parts)
+        """Return seconds and bytes of media so far: each part's time once, each of its files once."""
         own = self._own.values()
         return (
-            sum(part.duration for part in prior) + sum(part.duration for part in own),
-            sum(part.size for part in prior) + sum(part.size for part in own),
+            sum(part.duration for part in once(self._prior_parts)) + sum(part.duration for part in own),
+            size_of(self._prior_parts) + sum(part.size for part in own),
         )
 
     def progress(self) -> Progress:
@@ -213,6 +271,7 @@ class Ledger:
                     duration=part.duration,
                     over=part.ended_at is not None,
                     progress=part.progress,
+                    several=len(self.file_types) > 1,
                 )
                 for part in self._own.values()
             ]
@@ -227,10 +286,12 @@ class Ledger:
             FileResult(
                 filename=filename,
                 location=location,
+                presigned=part.presigned.get(output, ""),
                 started_at=part.started_at,
                 ended_at=part.ended_at,
-                duration=part.duration,
-                size=part.size,
+                duration=part.duration_of(self.file_of[output]),
+                size=part.size_of(self.file_of[output]),
             )
-            for filename, location in part.files[:outputs]
+            for output, (filename, location) in enumerate(part.files[:outputs])
+            if self.file_of[output] not in part.without
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,8 @@ class _Content:
     spans_omitted: int = 0
     gaps: list[MediaGap] = field(default_factory=list)
     gaps_omitted: int = 0
-    sha256: str = ""
+    hashes: dict[int, str] = field(default_factory=dict)
+    """SHA-256 by output."""
 
 
 class MediaLedger:
@@ -43,14 +44,24 @@ class MediaLedger:
             del content.gaps[:surplus]
             content.gaps_omitted += surplus
 
-    def hashed(self, number: int, sha256: str) -> None:
-        """Note the SHA-256 of a part's closed file."""
-        self._own.setdefault(number, _Content()).sha256 = sha256
+    def hashed(self, number: int, sha256: str, outputs: Iterable[int] = (0,)) -> None:
+        """Note the SHA-256 of a part's closed file, which these outputs get."""
+        self._own.setdefault(number, _Content()).hashes.update(dict.fromkeys(outputs, sha256))
 
     def entry(
-        self, number: int, *, started_at: datetime, duration: float, over: bool, progress: Progress
+        self,
+        number: int,
+        *,
+        started_at: datetime,
+        duration: float,
+        over: bool,
+        progress: Progress,
+        several: bool = False,
     ) -> PartMedia:
-        """Return the account of one of our parts. `over`: its file is closed, nothing in it goes on."""
+        """Return the account of one of our parts. `over`: its files are closed, nothing in them goes on.
+
+        `several`: its outputs have different files.
+        """
         content = self._own.get(number, _Content())
         delay = progress.corrections.receive_delay
         zero_at = started_at + timedelta(seconds=progress.corrections.axis_moved - delay)
@@ -60,7 +71,8 @@ class MediaLedger:
             zero_at=zero_at,
             receive_delay=delay,
             duration=duration,
-            sha256=content.sha256,
+            sha256=content.hashes.get(0, ""),
+            hashes=_listed(content.hashes) if several else (),
             tracks=tuple(
                 _dated(span, zero_at, end)
                 for _, span in sorted(content.spans.items())
@@ -82,6 +94,11 @@ class MediaLedger:
         """Return the accounts of all parts, in order; of too many spans and gaps the oldest are left out."""
         parts = {**self._prior, **{one.part: one for one in own}}
         return bounded(parts[number] for number in sorted(parts))
+
+
+def _listed(hashes: Mapping[int, str]) -> tuple[str, ...]:
+    """Return the hashes by output, "" where one is not known yet."""
+    return tuple(hashes.get(output, "") for output in range(max(hashes, default=-1) + 1))
 
 
 def _dated(span: TrackSpan, zero_at: datetime, file_end: float | None) -> TrackSpan:

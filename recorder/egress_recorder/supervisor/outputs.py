@@ -1,56 +1,125 @@
-"""Owns the file outputs of one recording: their storages, the names of their parts, the upload to all of them."""
+"""Owns the file outputs of one recording: their storages, their backup storages, the names of their parts."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from egress_recorder.contract import (
     ContractError,
-    NameValues,
+    Destination,
+    FileOutputConfig,
     RecorderConfig,
+    Source,
+    Track,
+    TrackCompositeSource,
+)
+from egress_recorder.errors import ConfigurationError
+from egress_recorder.filetypes import FILE_KINDS, problem
+from egress_recorder.manifest import ManifestPlace
+from egress_recorder.naming import (
+    PART_TOKENS,
+    NameValues,
     manifest_filename,
     part_filename,
+    refuse_meaningless,
     resolve_filepath,
-    unresolved_tokens,
+    tokens_of,
 )
-from egress_recorder.errors import ConfigurationError, RecorderError
-from egress_recorder.manifest import ManifestPlace
+from egress_recorder.retry import Deadline, RetryPolicy
 from egress_recorder.storage import Storage, StorageContext, WholeStorage, open_storage
 from egress_recorder.threads import in_thread
-from egress_recorder.upload import RetryPolicy, Uploaded, Uploader
+from egress_recorder.upload import Uploader
 
 UNKNOWN = "unknown"
 """Stands for a token whose value never became known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One storage, opened, and the way into it."""
+
+    storage: Storage | WholeStorage
+    uploader: Uploader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file output, opened."""
+    """One file output, opened. `backup` takes the file when its storage has failed for good."""
 
     index: int
     filepath: str
     storage: Storage | WholeStorage
     uploader: Uploader
+    backup: Target | None = None
+
+    @property
+    def name(self) -> str:
+        """The output as the user wrote it."""
+        return f"fileOutputs[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """When the process has to go: until when storages are tried, and until when their backups."""
+
+    storage: Deadline = field(default_factory=Deadline)
+    backup: Deadline = field(default_factory=Deadline)
+
+    def hurry(self, grace: float) -> None:
+        """Share the seconds that are left until SIGKILL: the backup must still get its turn."""
+        self.storage.within(grace * _STORAGE_SHARE)
+        self.backup.within(grace * _BACKUP_SHARE)
+
+
+_STORAGE_SHARE = 0.4
+_BACKUP_SHARE = 0.9
 
 
 async def open_outputs(
-    config: RecorderConfig, *, credentials_root: Path | None, volumes_root: Path | None, policy: RetryPolicy
+    config: RecorderConfig,
+    *,
+    credentials_root: Path | None,
+    volumes_root: Path | None,
+    policy: RetryPolicy,
+    deadlines: Deadlines,
 ) -> tuple[Output, ...]:
     """Open all outputs in a thread (an SDK's import takes a while). Raises ConfigurationError."""
+
+    def opened(destination: Destination, where: str, output: FileOutputConfig, deadline: Deadline) -> Target:
+        context = StorageContext(where=where, credentials_root=credentials_root, volumes_root=volumes_root)
+        storage = open_storage(destination, context)
+        uploader = Uploader(
+            storage,
+            name=where,
+            egress_id=config.egress_id,
+            policy=policy,
+            overwrite=output.overwrite,
+            deadline=deadline,
+            presign=output.presigned_expires,
+        )
+        return Target(storage=storage, uploader=uploader)
 
     def open_all() -> tuple[Output, ...]:
         outputs = []
         for index, output in enumerate(config.outputs):
             where = f"fileOutputs[{index}]"
-            context = StorageContext(
-                where=where, credentials_root=credentials_root, volumes_root=volumes_root
+            target = opened(output.destination, where, output, deadlines.storage)
+            backup = (
+                None
+                if output.backup is None
+                else opened(output.backup, f"{where}.backupStorage", output, deadlines.backup)
             )
-            storage = open_storage(output.destination, context)
-            uploader = Uploader(storage, name=where, egress_id=config.egress_id, policy=policy)
-            outputs.append(Output(index=index, filepath=output.filepath, storage=storage, uploader=uploader))
+            outputs.append(
+                Output(
+                    index=index,
+                    filepath=output.filepath,
+                    storage=target.storage,
+                    uploader=target.uploader,
+                    backup=backup,
+                )
+            )
         return tuple(outputs)
 
     return await in_thread("open-outputs", open_all)
@@ -58,17 +127,38 @@ async def open_outputs(
 
 def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[ManifestPlace, ...]:
     """Return where manifests go, one per destination and directory, and which destinations are only probed."""
-    places: dict[tuple[str, str], ManifestPlace] = {}
+    sharers: dict[tuple[str, str], list[Output]] = {}
     # An output that wants its manifest decides for the directory; a disabled one beside it changes nothing.
     for output in sorted(outputs, key=lambda output: config.outputs[output.index].disable_manifest):
-        wanted = config.outputs[output.index]
         key = manifest_filename(output.filepath, config.egress_id)
-        place = (wanted.destination.model_dump_json(), key)
-        name = f"fileOutputs[{output.index}]"
-        places.setdefault(
-            place, ManifestPlace(output.storage, key, name, written=not wanted.disable_manifest)
+        sharers.setdefault((config.outputs[output.index].destination.model_dump_json(), key), []).append(
+            output
         )
-    return tuple(places.values())
+    return tuple(
+        ManifestPlace(
+            first.storage,
+            key,
+            first.name,
+            written=not config.outputs[first.index].disable_manifest,
+            sharers=tuple(output.name for output in (first, *others)),
+        )
+        for (_, key), (first, *others) in sharers.items()
+    )
+
+
+def backup_place(config: RecorderConfig, output: Output) -> ManifestPlace:
+    """Return where the manifest of an output goes whose file is in its backup storage, also a disabled one (as LiveKit's)."""
+    assert output.backup is not None
+    key = manifest_filename(output.filepath, config.egress_id)
+    return ManifestPlace(output.backup.storage, key, f"{output.name}.backupStorage")
+
+
+def one_track(source: Source) -> tuple[str | None, str | None]:
+    """Return id and type of the track where exactly one is recorded."""
+    if isinstance(source, TrackCompositeSource) and not (source.audio_track_id and source.video_track_id):
+        kind = "audio" if source.audio_track_id else "video"
+        return source.audio_track_id or source.video_track_id, kind
+    return None, None
 
 
 class Names:
@@ -76,26 +166,30 @@ class Names:
 
     def __init__(self, config: RecorderConfig) -> None:
         identity = getattr(config.source, "identity", None)
+        track_id, track_type = one_track(config.source)
         self._values = NameValues(
             room_name=config.room_name,
             room_id=config.room_id or None,
             requested_at=config.requested_at,
             publisher_identity=identity or None,
+            egress_id=config.egress_id,
+            track_id=track_id,
+            track_type=track_type,
         )
-        self._paths = [self._resolve(output.filepath, index) for index, output in enumerate(config.outputs)]
+        self._extensions = [FILE_KINDS[output.file_type].extension for output in config.outputs]
+        _refuse_unfit(config)
+        self._paths = [self._checked(output.filepath, index) for index, output in enumerate(config.outputs)]
 
     @property
     def publisher_identity(self) -> str:
         """The recorded participant, "" while it is not known."""
         return self._values.publisher_identity or ""
 
-    def learn(self, *, room_id: str = "", publisher_identity: str = "") -> None:
-        """Take up values; the first one of each stays."""
-        update = {}
-        if room_id and not self._values.room_id:
-            update["room_id"] = room_id
-        if publisher_identity and not self._values.publisher_identity:
-            update["publisher_identity"] = publisher_identity
+    def learn(self, **values: str) -> None:
+        """Take up values of tokens; the first one of each stays, "" says nothing."""
+        update = {
+            token: value for token, value in values.items() if value and not getattr(self._values, token)
+        }
         if update:
             self._values = self._values.model_copy(update=update)
             self._paths = [self._resolve(path, index) for index, path in enumerate(self._paths)]
@@ -106,40 +200,40 @@ class Names:
 
     def final(self, number: int) -> tuple[str, ...]:
         """Return the part's name in each output, complete."""
-        missing = {token for path in self._paths for token in unresolved_tokens(path)}
-        self.learn(
-            room_id=UNKNOWN if "room_id" in missing else "",
-            publisher_identity=UNKNOWN if "publisher_identity" in missing else "",
-        )
+        missing = {token for path in self._paths for token in tokens_of(path)} - set(PART_TOKENS)
+        self.learn(**dict.fromkeys(missing, UNKNOWN))
         return self.of_part(number)
+
+    def learn_source(self, tracks: Iterable[Track]) -> None:
+        """Take up where the one track that is recorded comes from, in LiveKit's spelling: screen_share."""
+        for track in tracks:
+            if track.sid == self._values.track_id:
+                self.learn(track_source=track.source.lower())
+
+    def _checked(self, path: str, index: int) -> str:
+        try:
+            # A resource's own tokens have been filled in by the operator.
+            refuse_meaningless(path, one_track=self._values.track_id is not None, resource=False)
+        except ContractError as error:
+            raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
+        return self._resolve(path, index)
 
     def _resolve(self, path: str, index: int) -> str:
         try:
-            return resolve_filepath(path, self._values)
+            return resolve_filepath(path, self._values, self._extensions[index])
         except ContractError as error:
             raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
 
 
-async def upload_everywhere(
-    outputs: Sequence[Output],
-    names: Sequence[str],
-    path: Path,
-    *,
-    on_done: Callable[[int, Uploaded], None],
-    on_sent: Callable[[int], None],
-    on_fault: Callable[[RecorderError], None],
-) -> list[RecorderError]:
-    """Upload one file to all outputs at the same time; return the failures, one per output that has no file."""
-
-    async def one(output: Output) -> RecorderError | None:
-        try:
-            uploaded = await output.uploader.upload(
-                names[output.index], path, on_sent=on_sent, on_fault=on_fault
-            )
-        except RecorderError as error:
-            return error
-        on_done(output.index, uploaded)
-        return None
-
-    results = await asyncio.gather(*(one(output) for output in outputs))
-    return [error for error in results if error is not None]
+def _refuse_unfit(config: RecorderConfig) -> None:
+    """Refuse files that cannot hold what is asked for; the schema of the resources does it before."""
+    source = config.source
+    tracks = source if isinstance(source, TrackCompositeSource) else None
+    unfit = problem(
+        [output.file_type for output in config.outputs],
+        pictures=tracks is None or bool(tracks.video_track_id),
+        sound=tracks is None or bool(tracks.audio_track_id),
+        named=tracks is not None,
+    )
+    if unfit:
+        raise ConfigurationError(f"fileOutputs: {unfit}")

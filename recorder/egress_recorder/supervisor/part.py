@@ -34,6 +34,11 @@ class PartEnd:
         """True when the capture process decided the end; a fault of its own is followed by a next part."""
         return self.ended is not None and self.ended.exit_code is not ExitCode.SOFTWARE
 
+    @property
+    def fills_scratch(self) -> bool:
+        """True when it ended for want of room: the next part waits for the upload."""
+        return self.ended is not None and self.ended.reason is EndReason.SCRATCH_FULL
+
 
 class PartRunner:
     """Runs parts one after the other. `ending` is asked whether events still mean a running recording."""
@@ -63,6 +68,11 @@ class PartRunner:
         if self._attempt is not None:
             self._attempt.stop(reason, within=within)
 
+    def end_part(self, reason: EndReason) -> None:
+        """End the running part only: a next one may follow."""
+        if self._attempt is not None:
+            self._attempt.stop(reason)
+
     def renew_token(self, token: str) -> None:
         """Hand a renewed token to the running part."""
         if self._attempt is not None:
@@ -74,7 +84,7 @@ class PartRunner:
             self._attempt.kill()
 
     async def run(self, child: CaptureChild, token: str) -> PartEnd:
-        """Run one capture process to its end; its file, if any, is handed to the delivery.
+        """Run one capture process to its end; its files, if any, are handed to the delivery.
 
         Raises ConfigurationError when the scratch directory cannot be written.
         """
@@ -92,18 +102,18 @@ class PartRunner:
         self._attempt = attempt = CaptureAttempt(child, self._settings.limits)
         if self._ending is not None:
             attempt.stop(self._ending, within=self._within)
-        filename = ""
+        files: tuple[str, ...] = ()
 
         def on_event(event: ipc.Event) -> None:
-            nonlocal filename
+            nonlocal files
             self._account.mirror(event, part=number, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
-                filename = event.filename
+                files = event.files
                 self._on_media()
 
         end = await attempt.run(self._request(token, directory), on_event)
         self._attempt = None
-        had_media = self._hand_over(end, number, directory=directory, filename=filename)
+        had_media = self._hand_over(end, number, directory=directory, files=files)
         return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
 
     def _request(self, token: str, directory: Path) -> ipc.CaptureRequest:
@@ -120,24 +130,25 @@ class PartRunner:
             rejoin_timeout=config.rejoin_timeout,
             limits=config.limits,
             directory=str(directory),
+            files=ledger.file_types,
             continuing=ledger.has_media,
             recorded=recorded,
             recorded_bytes=recorded_bytes,
         )
 
-    def _hand_over(self, end: AttemptEnd, number: int, *, directory: Path, filename: str) -> bool:
-        """Give the file to the delivery; return whether there is one."""
+    def _hand_over(self, end: AttemptEnd, number: int, *, directory: Path, files: tuple[str, ...]) -> bool:
+        """Give the files to the delivery; return whether there are any."""
         ended, ledger = end.ended, self._account.ledger
         if ended is None:
             logger.error(
                 "the capture process crashed",
-                extra={"returncode": end.returncode, "part": number, "media": bool(filename)},
+                extra={"returncode": end.returncode, "part": number, "media": bool(files)},
             )
-            if filename:
-                self._delivery.crashed_part(number, directory / filename)
-            return bool(filename)
-        if not ended.filename:
-            if filename:
+            if files:
+                self._delivery.crashed_part(number, [directory / name for name in files])
+            return bool(files)
+        if not ended.files:
+            if files:
                 logger.warning("a part began and has no file", extra={"part": number})
                 ledger.dropped(number)
             return False
@@ -145,5 +156,5 @@ class PartRunner:
             # Its first media came and went within one report.
             started_at = ended.started_at or ended.ended_at or self._settings.now()
             ledger.started(number, started_at, self._account.names.of_part(number))
-        self._delivery.complete_part(number, directory / ended.filename, ended)
+        self._delivery.complete_part(number, [directory / name for name in ended.files], ended)
         return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 
 from egress_recorder.contract import EndReason, Part
 
@@ -30,8 +31,16 @@ def prior_end(parts: Iterable[Part]) -> tuple[datetime | None, str]:
 
 
 def once(parts: Iterable[Part]) -> list[Part]:
-    """Return one entry per part, whatever the number of outputs."""
-    first: dict[int, Part] = {}
+    """Return one entry per part, whatever the number of outputs: the longest of its files."""
+    longest: dict[int, Part] = {}
     for part in parts:
-        first.setdefault(part.part, part)
-    return list(first.values())
+        other = longest.setdefault(part.part, part)
+        if part.duration > other.duration:
+            longest[part.part] = part
+    return list(longest.values())
+
+
+def size_of(parts: Iterable[Part]) -> int:
+    """Return the bytes of all files. Outputs of one part that share a file have names of the same extension."""
+    files = {(part.part, PurePosixPath(part.filename).suffix): part.size for part in parts}
+    return sum(files.values())

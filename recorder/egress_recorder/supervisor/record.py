@@ -17,13 +17,13 @@ from egress_recorder.contract import RecorderResult
 from egress_recorder.errors import RecorderError
 from egress_recorder.progressline import CLEAR_LINE, conclude, show
 from egress_recorder.redact import configure_logging, redact
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.core import Supervisor
 from egress_recorder.supervisor.process import CaptureChild, SignalLatch, Spawn
 from egress_recorder.supervisor.request import LocalRequest, UsageError, read_request, read_server
 from egress_recorder.supervisor.settings import Settings, utc_now
 from egress_recorder.supervisor.termination import failure_result
-from egress_recorder.upload import RetryPolicy
 
 __all__ = ["UsageError", "record"]
 

@@ -6,7 +6,7 @@ import os
 import secrets
 import string
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,23 +15,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from egress_recorder.contract import (
     DEFAULT_PRESET,
-    EXTENSION,
     PRESETS,
     ContractError,
     Destination,
     Encoding,
     FileOutputConfig,
     Limits,
-    NameValues,
     ParticipantSource,
     RecorderConfig,
     S3Destination,
     Source,
     TrackCompositeSource,
     VolumeDestination,
-    resolve_filepath,
 )
+from egress_recorder.filetypes import FILE_KINDS, FileType, of_extension, problem
 from egress_recorder.forked import in_forked_process
+from egress_recorder.naming import EXTENSION, NameValues, refuse_meaningless, resolve_filepath
 from egress_recorder.redact import remember
 
 _TOKEN_LIFE = timedelta(hours=24)
@@ -110,19 +109,25 @@ def read_server(options: Namespace, environment: Mapping[str, str]) -> Server:
 
 def read_request(options: Namespace, server: Server, *, now: datetime) -> LocalRequest:
     """Return the recording that the options describe. Raises UsageError."""
-    egress_id = new_egress_id()
-    filepath, destination, directory = _target(options, now)
+    targets = [_target(name, options, now) for name in options.output]
+    directory = _common_directory(targets)
+    source = _source(options)
+    _refuse_unfit([target.file_type for target in targets], source, options.audio_codec or "")
     try:
         config = RecorderConfig(
-            egress_id=egress_id,
+            egress_id=new_egress_id(),
             url=server.url,
             room_name=options.room,
-            source=_source(options),
+            source=source,
             encoding=_encoding(options),
-            outputs=(
+            outputs=tuple(
                 FileOutputConfig(
-                    filepath=filepath, destination=destination, disable_manifest=options.disable_manifest
-                ),
+                    filepath=target.name,
+                    file_type=target.file_type,
+                    destination=target.destination,
+                    disable_manifest=options.disable_manifest,
+                )
+                for target in targets
             ),
             join_timeout=options.join_timeout,
             track_timeout=options.track_timeout,
@@ -133,6 +138,39 @@ def read_request(options: Namespace, server: Server, *, now: datetime) -> LocalR
     except ValidationError as error:
         raise UsageError(_sentence(error)) from None
     return LocalRequest(config=config, volumes_root=directory and directory.parent, directory=directory)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Target:
+    """One file that was asked for."""
+
+    name: str
+    file_type: FileType
+    destination: Destination
+    directory: Path | None
+    """Of the file; None for a bucket."""
+
+
+def _common_directory(targets: Sequence[_Target]) -> Path | None:
+    directories = {target.directory for target in targets}
+    if len(directories) > 1:
+        raise UsageError("--output: several files of one recording go into one directory: name them there")
+    if len({target.name for target in targets}) < len(targets):
+        raise UsageError("--output names one file twice: give each a name or extension of its own")
+    return targets[0].directory
+
+
+def _refuse_unfit(types: Sequence[FileType], source: Source, codec: str) -> None:
+    tracks = source if isinstance(source, TrackCompositeSource) else None
+    unfit = problem(
+        types,
+        pictures=tracks is None or bool(tracks.video_track_id),
+        sound=tracks is None or bool(tracks.audio_track_id),
+        named=tracks is not None,
+        codec=codec,
+    )
+    if unfit:
+        raise UsageError(f"--output: {unfit}")
 
 
 def new_egress_id() -> str:
@@ -167,7 +205,7 @@ def _encoding(options: Namespace) -> Encoding:
         raise UsageError(_sentence(error)) from None
 
 
-def _target(options: Namespace, now: datetime) -> tuple[str, Destination, Path | None]:
+def _target(wanted: str, options: Namespace, now: datetime) -> _Target:
     if options.s3_bucket:
         destination = S3Destination(
             bucket=options.s3_bucket,
@@ -175,34 +213,41 @@ def _target(options: Namespace, now: datetime) -> tuple[str, Destination, Path |
             endpoint=options.s3_endpoint,
             force_path_style=options.s3_force_path_style,
         )
-        return _checked_name(options.output, options, now), destination, None
-    path = Path(options.output).expanduser()
-    if options.output.endswith("/") or path.is_dir():
-        raise UsageError(
-            f"--output {options.output} is a directory: name the file, for example alice{EXTENSION}"
-        )
+        name, file_type = _checked_name(wanted, options, now)
+        return _Target(name=name, file_type=file_type, destination=destination, directory=None)
+    path = Path(wanted).expanduser()
+    if wanted.endswith("/") or path.is_dir():
+        raise UsageError(f"--output {wanted} is a directory: name the file, for example alice{EXTENSION}")
     directory = path.parent.resolve()
     if not directory.is_dir():
         raise UsageError(f"--output: the directory {directory} does not exist: make it first")
     if not os.access(directory, os.W_OK):
         raise UsageError(f"--output: the directory {directory} is not writable: choose another one")
-    name = _checked_name(path.name, options, now)
+    name, file_type = _checked_name(path.name, options, now)
     if (directory / name).exists():
         raise UsageError(f"--output {directory / name} exists and is not overwritten: choose another name")
     if directory.parent == directory:
         raise UsageError("--output cannot be in the root directory: choose another one")
-    return name, VolumeDestination(volume=directory.name), directory
+    return _Target(
+        name=name,
+        file_type=file_type,
+        destination=VolumeDestination(volume=directory.name),
+        directory=directory,
+    )
 
 
-def _checked_name(name: str, options: Namespace, now: datetime) -> str:
+def _checked_name(name: str, options: Namespace, now: datetime) -> tuple[str, FileType]:
+    """Return the file's name and the type that its extension asks for; MP4 when it says nothing."""
     suffix = Path(name).suffix.lower()
-    if suffix in {".mkv", ".webm", ".ts", ".m3u8", ".ogg", ".mp3"}:
-        raise UsageError(
-            f"--output {name!r} asks for a {suffix} file: only {EXTENSION} files can be recorded"
-        )
+    if suffix in {".ts", ".m3u8", ".ivf"}:
+        known = ", ".join(kind.extension for kind in FILE_KINDS.values())
+        raise UsageError(f"--output {name!r} asks for a {suffix} file: the recorder writes {known}")
+    file_type = of_extension(name) or "MP4"
     values = NameValues(room_name=options.room, requested_at=now, publisher_identity=options.identity or None)
+    one_track = bool(options.audio_track_id) != bool(options.video_track_id)
     try:
-        return resolve_filepath(name, values)
+        refuse_meaningless(name, one_track=one_track, resource=False)
+        return resolve_filepath(name, values, FILE_KINDS[file_type].extension), file_type
     except ContractError as error:
         raise UsageError(f"--output: {error}") from None
 

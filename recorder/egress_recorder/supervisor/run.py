@@ -16,17 +16,21 @@ from egress_recorder.control import ControlServer, wait_acknowledged
 from egress_recorder.errors import ConfigurationError, RecorderError
 from egress_recorder.health import Health
 from egress_recorder.redact import configure_logging, redact
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.core import Supervisor
 from egress_recorder.supervisor.process import CaptureChild, SignalLatch, Spawn, reap_orphans
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.termination import UNKNOWN_EGRESS, failure_result, write_termination_message
-from egress_recorder.upload import RetryPolicy
 
 logger = logging.getLogger(__name__)
 
 ACK_TIMEOUT = 5.0
 """Seconds that the full result stays available over HTTP when the termination message could not hold it."""
+
+
+_HOLD_PAUSE = 30.0
+"""Seconds. A pod's scratch volume goes with the pod, so a file that nobody has yet keeps the pod."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +54,7 @@ def pod_settings(options: PodOptions, spawn: Spawn, finalize_command: Sequence[s
         credentials_root=options.credentials_root,
         volumes_root=options.volumes_root,
         retry=RetryPolicy(total=options.upload_timeout),
+        hold_pause=_HOLD_PAUSE,
         spawn=spawn,
         finalize_command=finalize_command,
     )

@@ -30,11 +30,17 @@ class Salvaged:
     frames: int = 0
 
 
-async def salvage(path: Path, *, command: Sequence[str]) -> Salvaged | None:
-    """Return the file to upload in place of `path`; None when it holds no media at all."""
+async def salvage(path: Path, *, command: Sequence[str], room: int) -> Salvaged | None:
+    """Return the file to upload in place of `path`; None when it holds no media at all.
+
+    `room`: bytes that a clean copy may take. Without enough the file stays as it is.
+    """
     size = await in_thread("stat", lambda: path.stat().st_size if path.exists() else 0)
     if not size:
         return None
+    if size > room:
+        logger.warning("no room for a finalised copy, the file is kept as it is", extra={"size": size})
+        return Salvaged(path=path, duration=None)
     clean = path.with_name(f"{path.stem}.final{path.suffix}")
     process = await asyncio.create_subprocess_exec(
         *command,

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.supervisor.attempt import AttemptLimits
 from egress_recorder.supervisor.process import FINALIZE_COMMAND, Spawn, spawn_capture
-from egress_recorder.upload import RetryPolicy
 
 
 def utc_now() -> datetime:
@@ -35,4 +35,8 @@ class Settings:
     """How long part 2 and later wait for the earlier parts' manifest; the child loads its libraries meanwhile."""
     first_backoff: float = 0.2
     longest_backoff: float = 10.0
+    hold_pause: float | None = None
+    """Between two tries with the last copy of a file that no storage takes; None: the process ends, the file stays."""
+    scratch_interval: float = 1.0
+    """Between two looks at the scratch volume: less than 1 MB at 6 Mbit/s."""
     now: Callable[[], datetime] = utc_now

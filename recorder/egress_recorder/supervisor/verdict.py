@@ -44,7 +44,7 @@ def of_ended(ended: Ended, *, stop_requested: bool, earlier_media: bool) -> Verd
         error_code=ended.error_code,
     )
     if ended.phase is Phase.INTERRUPTED and stop_requested:
-        return stopped(has_media=bool(ended.filename) or earlier_media)
+        return stopped(has_media=bool(ended.files) or earlier_media)
     if ended.phase is Phase.ABORTED and earlier_media:
         return Verdict(phase=Phase.COMPLETE, exit_code=ExitCode.FINISHED, reason=ended.reason)
     if ended.phase is Phase.ABORTED and not verdict.error:
@@ -95,8 +95,13 @@ def of_error(error: RecorderError) -> Verdict:
     )
 
 
-def with_upload_failures(verdict: Verdict, failures: Sequence[RecorderError]) -> Verdict:
-    """Return the verdict when files could not be uploaded: never Complete. A final failure outweighs a passing one."""
+def with_upload_failures(
+    verdict: Verdict, failures: Sequence[RecorderError], *, lost: Sequence[int] = ()
+) -> Verdict:
+    """Return the verdict when files could not be uploaded: never Complete. A final failure outweighs a passing one.
+
+    `lost`: parts of which no storage has a file, and whose last copy goes with this process.
+    """
     if not failures:
         return verdict
     worst = next((error for error in failures if error.exit_code.is_final_failure), failures[0])
@@ -104,6 +109,29 @@ def with_upload_failures(verdict: Verdict, failures: Sequence[RecorderError]) ->
         phase=Phase.FAILED,
         exit_code=worst.exit_code,
         reason=EndReason.FAILURE,
-        error=f"upload failed: {worst}",
+        error=f"upload failed: {worst}{_fate(lost)}",
         error_code=worst.error_code,
+    )
+
+
+def _fate(lost: Sequence[int]) -> str:
+    if not lost:
+        return ""
+    parts = ", ".join(str(number) for number in lost)
+    return f"; no storage has part {parts}, and the recorder had to go: its file is lost with the pod's scratch volume"
+
+
+def with_cut_files(verdict: Verdict, cut: Sequence[str]) -> Verdict:
+    """Return the verdict when files could not be written to their end while others could: never Complete.
+
+    Only where the recording is over: an interrupted one goes on in a next part, with all of its outputs.
+    """
+    if not cut or verdict.exit_code is not ExitCode.FINISHED:
+        return verdict
+    return Verdict(
+        phase=Phase.FAILED,
+        exit_code=ExitCode.DATA,
+        reason=EndReason.FAILURE,
+        error=f"{cut[0]}; what was written before is kept, the other files are complete",
+        error_code=ErrorCode.INTERNAL,
     )

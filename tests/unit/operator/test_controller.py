@@ -81,3 +81,19 @@ async def test_a_conflict_is_a_value(outcome: Outcome) -> None:
     seen.put(KEY, versioned("7", status=shown))
 
     assert not await controller(Server(outcome), seen)._write(watched, {**shown, "message": "new"})
+
+
+@pytest.mark.parametrize(("used", "counted"), [(True, 1.0), (None, 0.0)])
+async def test_an_ended_recording_with_a_file_in_the_backup_storage_is_counted_once(
+    used: bool | None, counted: float
+) -> None:
+    shown, seen = status("Active"), Seen()
+    watched = observed(of=views.recording(KEY.kind, versioned("7", status=shown)))
+    seen.put(KEY, versioned("7", status=dict(shown)))
+    over = {**shown, "phase": "Complete", "egressId": "EG_x"} | ({"backupStorageUsed": True} if used else {})
+    made = controller(Server(versioned("8", status=over)), seen)
+    made._actions = cast("Any", type("Actions", (), {"crash": lambda _, __: None})())
+
+    assert await made._write(watched, over)
+
+    assert made._metrics.backed_up._value.get() == counted

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from egress_operator import facts, jobs
+from egress_operator import facts, filenames, jobs
 from egress_operator.settings import Settings
 from egress_recorder.contract import RecorderConfig
 from support.operator_builders import ABSENT, observed, recording
@@ -25,8 +25,8 @@ def config_of(*outputs: dict[str, Any], **spec: Any) -> RecorderConfig:
     one = recording(fileOutputs=list(outputs), **spec)
     document = facts.gather(observed(of=one, room=ABSENT))
     document["resolved"]["url"] = "ws://livekit"
-    jobs.resolve_names(one, document)
-    return jobs.recorder_config(one, document, part=1)
+    filenames.resolve_names(one, document)
+    return jobs.recorder_config(one, document, part=1, settings=Settings())
 
 
 def secrets_of(*outputs: dict[str, Any], **spec: Any) -> list[str]:

@@ -111,7 +111,15 @@ def test_every_string_and_list_of_a_spec_is_bounded() -> None:
 
 
 def test_the_schemas_tokens_are_those_that_the_contract_resolves() -> None:
-    values = NameValues(room_name="r", room_id="RM", requested_at=NOW, publisher_identity="p")
+    values = NameValues(
+        requested_at=NOW,
+        part=1,
+        **{
+            token: token
+            for token in TOKENS
+            if token in NameValues.model_fields and token not in {"part", "requested_at"}
+        },
+    )
     path = resolve_filepath("-".join(f"{{{token}}}" for token in TOKENS), values)
 
     assert "{" not in path

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from egress_operator import facts, jobs, names
+from egress_operator import facts, filenames, jobs, names
 from egress_operator.settings import Settings
 from egress_recorder.contract import DesiredState, Encoding, Progress, RecorderConfig
 from support.operator_builders import ABSENT, UID, observed, recording, status
@@ -23,13 +23,13 @@ def resolved(**spec: Any) -> tuple[Any, dict[str, Any]]:
     document = facts.gather(observed(of=one, room=ABSENT))
     document["roomId"] = "RM_1"
     document["resolved"]["url"] = "ws://livekit"
-    jobs.resolve_names(one, document)
+    filenames.resolve_names(one, document)
     return one, document
 
 
 def config_of(part: int = 1, **spec: Any) -> RecorderConfig:
     one, document = resolved(**spec)
-    return jobs.recorder_config(one, document, part=part)
+    return jobs.recorder_config(one, document, part=part, settings=Settings())
 
 
 def job_of(**spec: Any) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def test_names_are_resolved_once_and_later_parts_find_them() -> None:
     )
     assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
     document["roomId"] = "RM_2"
-    jobs.resolve_names(one, document)
+    filenames.resolve_names(one, document)
 
     assert document["resolved"]["filepaths"] == ["standup/2026-11-22T090000-RM_1.mp4"]
 
@@ -137,7 +137,7 @@ def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
     gap = {"startedAt": "2026-11-22T09:05:00Z", "duration": "3s", "reason": "crash"}
     numbers = {"duration": "1m2.5s", "frames": 1870, "framesDropped": 5, "silenceInserted": "250ms"}
     one = recording(status=status(parts=[entry], gaps=[gap], progress=numbers))
-    config = jobs.recorder_config(one, facts.gather(observed(of=one)), part=2)
+    config = jobs.recorder_config(one, facts.gather(observed(of=one)), part=2, settings=Settings())
 
     assert config.part == 2
     assert [(part.part, part.duration, part.size) for part in config.prior.parts] == [(1, 62.5, 7)]
@@ -148,7 +148,7 @@ def test_a_later_part_is_told_what_the_earlier_ones_left() -> None:
 
 def test_the_secret_holds_the_contracts_files_and_dies_with_the_recording() -> None:
     one, document = resolved()
-    config = jobs.recorder_config(one, document, part=1)
+    config = jobs.recorder_config(one, document, part=1, settings=Settings())
     secret = jobs.secret_manifest(one, config, token="t", control_token="c")
 
     assert set(secret["stringData"]) == {"config.json", "token", "control-token", "desired-state.json"}
@@ -187,7 +187,8 @@ def test_only_two_ends_together_make_a_deadline() -> None:
     assert "activeDeadlineSeconds" not in job_of(limits={"maxDuration": "1h"})["spec"]
     both = job_of(joinTimeout="1m", rejoinTimeout="30s", limits={"maxDuration": "1h"})
 
-    assert both["spec"]["activeDeadlineSeconds"] == 60 + 30 + 3600 + 600
+    week = 7 * 24 * 3600
+    assert both["spec"]["activeDeadlineSeconds"] == 60 + 30 + 3600 + 2 * 3600 + week + 600
 
 
 def test_names_are_deterministic_and_short_enough_for_labels() -> None:

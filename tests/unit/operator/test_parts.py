@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from egress_operator import facts, views
+from egress_operator import facts, parts, views
 from egress_operator.model import Plan
 from egress_operator.plan import plan
 from egress_operator.units import format_time
-from egress_recorder.contract import Part, Phase
+from egress_recorder.contract import FileResult, Part, Phase
 from support.operator_builders import NOW, at, ended_pod, job, observed, pod, recording, result, said
 
 pytestmark = pytest.mark.unit
@@ -106,3 +106,25 @@ def test_who_disrupted_a_pod_says_more_than_error_and_less_than_oom(own: str, wa
     }
 
     assert views.pod(body).end_reason == wanted
+
+
+SIGNED = "https://b.s3.amazonaws.com/a.mp4?X-Amz-Credential=AKIA0123456789ABCDEF&X-Amz-Signature=0123abcd"
+
+
+def test_a_presigned_location_stays_whole_in_the_file_results_and_is_nowhere_else() -> None:
+    word = result(Phase.COMPLETE)
+    [file] = word.file_results
+    word = word.model_copy(update={"file_results": (file.model_copy(update={"presigned": SIGNED}),)})
+
+    made = plan(observed(job(), ended_pod(code=0, message=word.to_json())), now=NOW)
+
+    assert made.status is not None
+    assert made.status["fileResults"][0]["location"] == SIGNED
+    assert str(made.status).count("X-Amz-Signature") == 1
+    assert "X-Amz" not in f"{made.event} {made.notices} {file.model_copy(update={'presigned': SIGNED})!r}"
+
+
+def test_a_location_that_is_too_long_for_the_status_is_the_plain_one() -> None:
+    file = FileResult(filename="a", location="https://b/a.mp4", presigned="https://b/?" + "x" * 5000)
+
+    assert parts.file_result(file)["location"] == "https://b/a.mp4"

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.unit
 
 PACKAGE = Path(egress_operator.__file__).parent
 MAKERS = {"Reason", "ConnectionProblem"}
-TABLES = {"_OF_EVENT"}
+TABLES = {"_OF_EVENT", "_REASONS"}
 OF_ENUMS = {"Complete", "LimitReached", "Aborted"}
 """Phases that a recorder's own record gives as the reason."""
 NOT_OF_CONDITIONS = {"NodeUnreachable", "JobGone", "PodGone", "Superseded", "Ended"}

@@ -100,7 +100,7 @@ def test_the_destination_is_shown_and_stays_what_it_was_for_later_parts() -> Non
         "company",
         "",
     ]
-    config = jobs.recorder_config(later, facts.gather(observed(of=later)), part=2)
+    config = jobs.recorder_config(later, facts.gather(observed(of=later)), part=2, settings=Settings())
     assert getattr(config.outputs[0].destination, "bucket", "") == "company"
     assert getattr(config.outputs[0].destination, "credentials", "") == "0"
 
@@ -158,3 +158,19 @@ def test_a_stop_before_the_storage_is_known_aborts() -> None:
 
     assert made.status is not None
     assert made.status["phase"] == "Aborted"
+
+
+def test_presigned_locations_need_s3_wherever_the_destination_comes_from() -> None:
+    asks = [{"filepath": "a", "presignedLocations": {"expiresIn": "1h"}}]
+    claim = {"pvc": {"claimName": "c"}}
+
+    made = plan(observed(of=recording(fileOutputs=asks, storage=claim)), now=NOW)
+    assert made.status is not None
+    assert made.status["phase"] == "Failed"
+    assert "spec.fileOutputs[0].presignedLocations: only S3 gives such URLs" in made.status["error"]
+
+    one = recording(fileOutputs=asks)
+    started = plan(observed(of=one, storage=DEFAULT), now=NOW)
+    assert started.status is not None
+    config = jobs.recorder_config(one, started.status, part=1, settings=Settings())
+    assert config.outputs[0].presigned_expires == 3600.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from egress_recorder.media.audioclock import AudioClock
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.media.lipsync import SOUND_LAG
 from egress_recorder.media.timeline import Timeline
 from egress_recorder.media.videolane import VideoLane
 from egress_recorder.vocabulary import Corrections
@@ -67,10 +67,10 @@ def test_the_two_reasons_of_a_dropped_picture_are_told_apart() -> None:
 def test_the_lip_sync_is_told_as_it_is_and_as_it_was() -> None:
     made = timeline()
     for delay, at in ((0.1, START), (0.1, START + 1)):
-        made.delay("mic", delay - OPUS_LOOKAHEAD, at)
+        made.delay("mic", delay - SOUND_LAG, at)
         made.delay("cam", 0.0, at)
     end = run(made, 1)
-    made.delay("mic", 0.05 - OPUS_LOOKAHEAD, end)
+    made.delay("mic", 0.05 - SOUND_LAG, end)
     made.delay("cam", 0.0, end)
     run(made, 2, begin=end)
     told = made.corrections
@@ -85,7 +85,7 @@ def test_the_receive_delay_is_the_mean_of_the_sounds_over_time() -> None:
         made.delay("mic", delay, START + at)
         made.delay("cam", 0.014, START + at)
     expected = (0.1 * (0.4 + 0.04 + 0.04) + 0.2 * (0.06 + 0.06)) / 0.7
-    assert made.corrections.receive_delay == pytest.approx(expected + OPUS_LOOKAHEAD, abs=1e-6)
+    assert made.corrections.receive_delay == pytest.approx(expected + SOUND_LAG, abs=1e-6)
 
 
 def test_without_sound_the_receive_delay_is_the_pictures() -> None:

@@ -19,7 +19,7 @@ from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.pipeline import Pipeline
 from egress_recorder.media.values import MediaSpec, Picture
 from egress_recorder.outputs import OUTPUTS
-from egress_recorder.outputs.mp4 import Mp4Output
+from egress_recorder.outputs.base import ContainerOutput
 
 pytestmark = pytest.mark.unit
 SPEC = MediaSpec(width=320, height=180, framerate=30, video_bitrate=400, audio_bitrate=96)
@@ -51,8 +51,8 @@ def encoded(seconds: float, spec: MediaSpec = SPEC) -> list[EncodedPacket]:
     return sorted(packets, key=lambda packet: packet.file_time)
 
 
-def write(directory: Path, packets: list[EncodedPacket], spec: MediaSpec = SPEC) -> Mp4Output:
-    output = Mp4Output(directory, spec)
+def write(directory: Path, packets: list[EncodedPacket], spec: MediaSpec = SPEC) -> ContainerOutput:
+    output = OUTPUTS["MP4"].open(directory, spec)
     for packet in packets:
         output.write(packet)
     return output
@@ -184,7 +184,7 @@ def test_packets_that_go_back_in_time_are_left_out(tmp_path: Path) -> None:
 def test_a_full_disk_is_explained_and_told_once() -> None:
     failures: list[RecorderError] = []
     spec = MediaSpec(320, 180, 30, 400, 96, audio=False)
-    output = Mp4Output(Path("/dev"), spec, filename="full")
+    output = OUTPUTS["MP4"].open(Path("/dev"), spec, filename="full")
     pipeline = Pipeline(spec, output, failed=failures.append)
     pipeline.start()
     pipeline.opened("v", "video", 0.0)
@@ -197,7 +197,7 @@ def test_a_full_disk_is_explained_and_told_once() -> None:
 
 def test_the_pipeline_writes_what_was_published_and_nothing_after_its_limit(tmp_path: Path) -> None:
     failures: list[RecorderError] = []
-    pipeline = Pipeline(SPEC, OUTPUTS["mp4"](tmp_path, SPEC), failed=failures.append, max_duration=2.0)
+    pipeline = Pipeline(SPEC, OUTPUTS["MP4"].open(tmp_path, SPEC), failed=failures.append, max_duration=2.0)
     pipeline.start()
     start = time.monotonic() - 3.0
     pipeline.opened("v", "video", start)
@@ -222,7 +222,7 @@ def test_what_was_held_is_dropped_at_the_end_and_kept_after_a_return(tmp_path: P
     for returns, expected in ((False, 1.0), (True, 3.0)):
         directory = tmp_path / str(returns)
         directory.mkdir()
-        pipeline = Pipeline(SPEC, OUTPUTS["mp4"](directory, SPEC), failed=lambda _: None)
+        pipeline = Pipeline(SPEC, OUTPUTS["MP4"].open(directory, SPEC), failed=lambda _: None)
         pipeline.start()
         start = time.monotonic() - 3.0
         pipeline.opened("v", "video", start)
@@ -236,7 +236,7 @@ def test_what_was_held_is_dropped_at_the_end_and_kept_after_a_return(tmp_path: P
 
 
 def test_a_capture_without_media_leaves_no_file(tmp_path: Path) -> None:
-    pipeline = Pipeline(SPEC, OUTPUTS["mp4"](tmp_path, SPEC), failed=lambda _: None)
+    pipeline = Pipeline(SPEC, OUTPUTS["MP4"].open(tmp_path, SPEC), failed=lambda _: None)
     pipeline.start()
     pipeline.opened("v", "video", 0.0)
     finished = pipeline.finish(time.monotonic())

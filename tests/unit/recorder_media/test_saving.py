@@ -18,7 +18,7 @@ from egress_recorder.media.h264 import PPS, SPS, Repeater, UnsupportedStreamErro
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import MediaSpec, Picture, Profile
 from egress_recorder.media.x264 import BEST, CHEAP, Vbv, interchangeable
-from egress_recorder.outputs.mp4 import Mp4Output
+from egress_recorder.outputs import OUTPUTS
 from egress_recorder.vocabulary import Degradation
 
 pytestmark = pytest.mark.unit
@@ -65,7 +65,7 @@ class Starved:
 
     def file(self, directory: Path) -> Path:
         self.packets += self.encoder.flush()
-        output = Mp4Output(directory, self.spec)
+        output = OUTPUTS["MP4"].open(directory, self.spec)
         for packet in self.packets:
             output.write(packet)
         output.close()

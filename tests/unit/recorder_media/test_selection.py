@@ -37,6 +37,12 @@ def test_a_participant_gives_its_camera_and_microphones_or_everything_else(
     assert selection.missing([]) == "participant alice"
 
 
+def test_without_pictures_a_participant_gives_its_microphones_only() -> None:
+    selection = selection_for(ParticipantSource(identity="alice"), pictures=False)
+    assert selection.choose(ROOM, 0.0) == [MICROPHONE, SECOND_MICROPHONE]
+    assert selection.kinds == {"audio"}
+
+
 def test_tracks_are_found_wherever_they_are_published() -> None:
     selection = selection_for(TrackCompositeSource(audio_track_id="TR_mic", video_track_id="TR_bob"))
     assert set(selection.choose(ROOM, 0.0)) == {MICROPHONE, BOB}

@@ -93,8 +93,8 @@ async def test_a_stop_completes_a_file_that_has_media(tmp_path: Path) -> None:
 
     ended, events = await run(request(tmp_path), script)
     assert (ended.phase, ended.reason, ended.exit_code) == (Phase.COMPLETE, EndReason.STOP_REQUESTED, 0)
-    assert ended.filename
-    assert (tmp_path / ended.filename).stat().st_size == ended.progress.bytes_written
+    assert ended.files == ("media.mp4",)
+    assert (tmp_path / ended.files[0]).stat().st_size == ended.progress.bytes_written
     assert ended.started_at is not None
     assert ended.ended_at is not None
     assert (ended.ended_at - ended.started_at).total_seconds() == pytest.approx(1.0, abs=0.3)
@@ -104,6 +104,50 @@ async def test_a_stop_completes_a_file_that_has_media(tmp_path: Path) -> None:
     (span,) = told.spans
     assert (span.sid, span.kind, span.width, span.height) == ("v", "video", 64, 36)
     assert (span.start, span.end) == (0.0, pytest.approx(ended.progress.duration, abs=0.1))
+
+
+def speak(session: Session, seconds: float = 1.0) -> None:
+    """Deliver a second of sound that was heard just now."""
+    now = time.monotonic()
+    session.joined("RM_x")
+    session.present(now)
+    session.pipeline.opened("a", "audio", now - seconds)
+    for number in range(20):
+        piece = bytes([7]) * 4 * 2400
+        session.pipeline.samples("a", piece, now - seconds + (number + 1) * seconds / 20)
+
+
+async def test_each_type_of_file_is_written_and_told(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        assert session.pictures
+        publish(session)
+        speak(session)
+        await until_started(session)
+        await asyncio.sleep(1.3)  # a report
+        session.stop(EndReason.STOP_REQUESTED)
+
+    ended, events = await run(request(tmp_path, files=("MP4", "OGG", "MP3")), script)
+    names = ("media.mp4", "media.ogg", "media.mp3")
+    (started,) = [event for event in events if isinstance(event, ipc.Started)]
+    assert ended.files == started.files == names
+    assert ended.problems == {}
+    assert ended.progress.bytes_written == sum((tmp_path / name).stat().st_size for name in names)
+    report = next(event for event in events if isinstance(event, ipc.ProgressReport))
+    assert len(report.sizes) == 3
+    assert sum(report.sizes) > 0
+
+
+async def test_files_of_sound_need_no_pictures(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        assert not session.pictures
+        speak(session)
+        await until_started(session)
+        session.stop(EndReason.STOP_REQUESTED)
+
+    ended, _ = await run(request(tmp_path, files=("OGG",)), script)
+    assert (ended.phase, ended.files) == (Phase.COMPLETE, ("media.ogg",))
+    assert ended.progress.frames == 0
+    assert (tmp_path / "media.ogg").read_bytes().startswith(b"OggS")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +161,7 @@ async def test_a_room_that_closes_before_any_media(
         return RoomEnd.CLOSED
 
     ended, _ = await run(request(tmp_path, continuing=continuing), script)
-    assert (ended.phase, ended.error_code, ended.filename) == (phase, code, "")
+    assert (ended.phase, ended.error_code, ended.files) == (phase, code, ())
 
 
 @pytest.mark.parametrize(
@@ -138,7 +182,7 @@ async def test_however_the_room_ends_the_media_is_kept(
 
     ended, _ = await run(request(tmp_path), script)
     assert (ended.phase, ended.exit_code) == (phase, code)
-    assert (tmp_path / ended.filename).exists()
+    assert (tmp_path / ended.files[0]).exists()
 
 
 async def test_a_lost_connection_without_media_is_unreachable(tmp_path: Path) -> None:
@@ -164,7 +208,7 @@ async def test_an_error_of_the_source_ends_the_session_with_its_code(
         raise error
 
     ended, _ = await run(request(tmp_path), script)
-    assert (ended.phase, ended.exit_code, ended.filename) == (phase, code, "")
+    assert (ended.phase, ended.exit_code, ended.files) == (phase, code, ())
     assert "eyJ" not in ended.error
 
 

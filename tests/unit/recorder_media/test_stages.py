@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from egress_recorder.contract import ExitCode
 from egress_recorder.media.canvas import Canvas, even_planes
 from egress_recorder.media.gate import LIMIT, Gate
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD, LipSync
+from egress_recorder.media.lipsync import SOUND_LAG, LipSync
 from egress_recorder.media.mailbox import Mailbox
 from egress_recorder.media.mixer import AudioMixer, stretch
 from egress_recorder.media.values import Picture
@@ -136,7 +136,7 @@ def test_the_correction_is_audio_minus_video_delay_at_the_pictures_time() -> Non
     for second in range(4):
         sync.measured("v", 0.02, float(second))
         sync.measured("a", 0.1 + 0.02 * second, float(second))
-    assert sync.correction("v", "a", 1.5) == pytest.approx(0.11 + OPUS_LOOKAHEAD, abs=1e-6)
+    assert sync.correction("v", "a", 1.5) == pytest.approx(0.11 + SOUND_LAG, abs=1e-6)
 
 
 def test_without_sound_nothing_is_corrected_and_a_lost_sound_keeps_the_last_correction() -> None:
@@ -144,9 +144,9 @@ def test_without_sound_nothing_is_corrected_and_a_lost_sound_keeps_the_last_corr
     sync.measured("v", 0.02, 0.0)
     assert sync.correction("v", None, 1.0) == 0.0
     sync.measured("a", 0.12, 0.0)
-    assert sync.correction("v", "a", 1.0) == pytest.approx(0.1 + OPUS_LOOKAHEAD)
+    assert sync.correction("v", "a", 1.0) == pytest.approx(0.1 + SOUND_LAG)
     sync.forget("a")
-    assert sync.correction("v", "a", 2.0) == pytest.approx(0.1 + OPUS_LOOKAHEAD)
+    assert sync.correction("v", "a", 2.0) == pytest.approx(0.1 + SOUND_LAG)
 
 
 def test_impossible_delays_are_ignored() -> None:
@@ -262,5 +262,5 @@ def test_pictures_that_are_far_from_their_sound_follow_it_faster() -> None:
         sync.correction("v", "a", 0.0)
         sync.measured("a", 0.1 + step, 0.001)
     assert near.correction("v", "a", 0.1) - near.correction("v", "a", 0.0) <= 0.0251
-    before = 0.1 + OPUS_LOOKAHEAD
+    before = 0.1 + SOUND_LAG
     assert far.correction("v", "a", 0.1) - before == pytest.approx(0.1, abs=0.01)

@@ -14,7 +14,7 @@ from devstack import camera
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import MediaSpec, Picture, Profile
-from egress_recorder.outputs.mp4 import Mp4Output
+from egress_recorder.outputs import OUTPUTS
 
 pytestmark = pytest.mark.unit
 
@@ -53,7 +53,7 @@ def test_the_file_has_the_profile_the_size_and_the_rate_that_were_asked_for(
     tmp_path: Path, profile: Profile, name: str, width: int, height: int, framerate: int
 ) -> None:
     spec = spec_of(width, height, framerate, profile=profile)
-    output = Mp4Output(tmp_path, spec)
+    output = OUTPUTS["MP4"].open(tmp_path, spec)
     for packet in filmed(spec, 5):
         output.write(packet)
     output.close()
@@ -105,7 +105,7 @@ def test_what_a_good_picture_does_not_need_is_not_spent() -> None:
 
 def test_the_first_picture_is_good_although_the_buffer_is_not_full(tmp_path: Path) -> None:
     spec = spec_of(640, 360, kbits=800)
-    output = Mp4Output(tmp_path, spec)
+    output = OUTPUTS["MP4"].open(tmp_path, spec)
     for packet in filmed(spec, 1):
         output.write(packet)
     output.close()

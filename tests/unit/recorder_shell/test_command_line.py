@@ -124,7 +124,11 @@ def test_codecs_frequency_and_key_frames_are_options_too(target: str) -> None:
         (["--identity", "a", "--width", "641"], "--width"),
         (["--identity", "a", "--framerate", "500"], "--framerate"),
         (["--identity", "a", "--video-codec", "VP8"], "--video-codec: .*H264_MAIN"),
-        (["--identity", "a", "--audio-codec", "AC_MP3"], "--audio-codec: .*OPUS"),
+        (["--identity", "a", "--audio-codec", "VORBIS"], "--audio-codec: .*OPUS"),
+        (
+            ["--identity", "a", "--audio-codec", "AC_MP3"],
+            "--output: no output can hold AC_MP3: use one of MP3",
+        ),
         (["--identity", "a", "--audio-frequency", "44000"], "--audio-frequency: .*44100"),
         (["--identity", "a", "--key-frame-interval", "0"], "--key-frame-interval"),
     ],
@@ -139,7 +143,7 @@ def test_options_that_cannot_work_are_refused(words: list[str], sentence: str, t
     [
         ("there.mp4", "is not overwritten"),
         ("none/a.mp4", "does not exist"),
-        ("a.mkv", "only .mp4 files"),
+        ("a.ts", "the recorder writes .mp4"),
         ("{who}.mp4", "unknown token"),
         (".", "is a directory"),
     ],

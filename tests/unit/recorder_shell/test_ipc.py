@@ -70,8 +70,11 @@ def test_a_command_arrives_as_it_was_sent(command: ipc.StopCommand | ipc.TokenCo
             tracks=(Track(sid="TR_1", kind="video", source="CAMERA", width=640, height=360, muted=True),),
             publisher_identity="alice",
         ),
-        ipc.Started(started_at=NOW, filename="media.mp4"),
+        ipc.Started(started_at=NOW, files=("media.mp4", "media.ogg")),
         ipc.ProgressReport(progress=Progress(duration=1.5, frames=45, silence_inserted=0.25), recording=True),
+        ipc.ProgressReport(
+            progress=Progress(), recording=True, sizes=(5, 7), problems={"media.ogg": "it is full"}
+        ),
         ipc.SpansChanged(
             spans=(
                 TrackSpan(
@@ -92,7 +95,7 @@ def test_a_command_arrives_as_it_was_sent(command: ipc.StopCommand | ipc.TokenCo
             phase=Phase.COMPLETE,
             reason=EndReason.SOURCE_CLOSED,
             exit_code=ExitCode.FINISHED,
-            filename="media.mp4",
+            files=("media.mp4", "media.ogg"),
             started_at=NOW,
             ended_at=NOW,
             progress=Progress(bytes_written=7),
@@ -110,7 +113,7 @@ def test_an_event_arrives_as_it_was_sent(event: ipc.Event) -> None:
         b"",
         b"[]",
         b'{"event": "none"}',
-        b'{"event": "started", "started_at": "yesterday", "filename": "a"}',
+        b'{"event": "started", "started_at": "yesterday", "files": ["a"]}',
         b'{"event": "ended", "phase": "Great", "reason": "Failure", "exit_code": 0}',
     ],
 )

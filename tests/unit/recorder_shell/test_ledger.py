@@ -64,7 +64,7 @@ def test_numbers_go_on_after_those_of_configuration_and_manifest() -> None:
 def test_the_gap_between_two_parts_is_from_the_end_of_media_to_the_next_start() -> None:
     ledger = Ledger(config())
     ledger.started(1, at(0), ("a.mp4",))
-    ledger.ended(1, duration=10.0, size=5, reason=EndReason.KILLED, at=None)
+    ledger.ended(1, duration=10.0, sizes=(5,), reason=EndReason.KILLED, at=None)
     ledger.started(2, at(12.5), ("a-p2.mp4",))
     assert ledger.gaps() == (Gap(started_at=at(10), duration=2.5, reason="Process killed"),)
 
@@ -79,7 +79,7 @@ def test_no_gap_is_claimed_while_the_end_of_a_crashed_part_is_unknown() -> None:
 def test_parts_that_follow_at_once_have_no_gap() -> None:
     ledger = Ledger(config())
     ledger.started(1, at(0), ("a.mp4",))
-    ledger.ended(1, duration=10.0, size=5, reason=EndReason.KILLED, at=at(10))
+    ledger.ended(1, duration=10.0, sizes=(5,), reason=EndReason.KILLED, at=at(10))
     ledger.started(2, at(10.01), ("a-p2.mp4",))
     assert ledger.gaps() == ()
 
@@ -192,7 +192,7 @@ def test_media_and_gaps_together_are_the_whole_time(steps: list[tuple[float, flo
     clock = 0.0
     for number, (duration, pause) in enumerate(steps, start=1):
         ledger.started(number, at(clock), ("a.mp4",))
-        ledger.ended(number, duration=duration, size=1, reason=EndReason.KILLED, at=None)
+        ledger.ended(number, duration=duration, sizes=(1,), reason=EndReason.KILLED, at=None)
         clock += duration + pause
     covered = ledger.progress().duration + sum(gap.duration for gap in ledger.gaps())
     # Pauses below the shortest gap are not noted.
@@ -212,3 +212,14 @@ def test_what_was_degraded_is_added_up_over_all_parts() -> None:
     ledger.started(2, at(10), ("a-p2.mp4",))
     ledger.progressed(2, Progress(duration=4.0, degraded=2.0))
     assert ledger.progress().degraded == 3.5
+
+
+def test_each_file_of_a_part_counts_once_whatever_the_number_of_outputs() -> None:
+    files = ("a.mp4", "a.ogg", "copy.mp4")
+    earlier = tuple(
+        Part(part=1, output=output, filename=name, duration=4.0 - (output == 0), size=size, location="l")
+        for output, (name, size) in enumerate(zip(files, (100, 7, 100), strict=True))
+    )
+    ledger = Ledger(config(part=2, prior=prior(*earlier)))
+    # The first file was cut: the part is as long as its longest one.
+    assert ledger.recorded() == (4.0, 107)

@@ -108,3 +108,14 @@ def test_counters_of_parts_add_up_and_states_are_those_of_the_newest() -> None:
     corrections = numbers.corrections
     assert (corrections.frames_late, corrections.lip_sync, corrections.lip_sync_max) == (3, 0.1, 0.3)
     assert corrections.receive_delay == 0.05
+
+
+def test_a_hash_is_that_of_its_own_output_also_while_the_others_are_not_known() -> None:
+    ledger = MediaLedger()
+    times = {"started_at": T0, "duration": 1.0, "over": True, "progress": Progress()}
+    ledger.hashed(1, "ab", [0, 2])
+    assert ledger.entry(1, **times).hashes == ()
+    assert ledger.entry(1, **times, several=True).hashes == ("ab", "", "ab")
+    ledger.hashed(1, "cd", [1])
+    entry = ledger.entry(1, **times, several=True)
+    assert (entry.sha256, entry.hashes) == ("ab", ("ab", "cd", "ab"))

@@ -278,3 +278,16 @@ def test_every_correction_is_a_metric() -> None:
     )
     assert told == [float(value) for value in sorted(values.values())]
     assert 'livekit_egress_recorder_frames_dropped_by_reason_total{reason="late"} 1.0' in lines
+
+
+def test_troubles_and_backups_are_metrics() -> None:
+    status = RecorderStatus(
+        egress_id="EG_x", troubles={"FileHeld": "why", "OfALaterRelease": "x"}, backup_storage_writes=2
+    )
+
+    text = render(status)[0].decode()
+
+    assert 'livekit_egress_recorder_trouble{trouble="FileHeld"} 1.0' in text
+    assert 'livekit_egress_recorder_trouble{trouble="ScratchPressure"} 0.0' in text
+    assert "livekit_egress_recorder_backup_storage_writes_total 2.0" in text
+    assert "OfALaterRelease" not in text

@@ -5,112 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import sys
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pytest
 
-from egress_recorder.contract import Destination, RecorderConfig, RecorderResult, VolumeDestination
-from egress_recorder.errors import AuthorizationError, RecorderError, UnreachableError
-from egress_recorder.storage import PartRecord, StorageContext, Upload
-from egress_recorder.storage.volume import VolumeStorage
-from egress_recorder.supervisor import outputs as outputs_module
+from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
 from egress_recorder.supervisor.attempt import AttemptLimits
-from egress_recorder.supervisor.board import StatusBoard
-from egress_recorder.supervisor.core import Supervisor
-from egress_recorder.supervisor.process import spawn_capture
-from egress_recorder.supervisor.settings import Settings
-from egress_recorder.upload import RetryPolicy
+from support.supervisor_bench import Bench, until_recording
 
 pytestmark = pytest.mark.integration
-
-FAKES = Path(__file__).parents[2] / "fakes"
-
-
-class FlakyVolume(VolumeStorage):
-    """A volume whose next puts and parts fail as told."""
-
-    put_faults: list[RecorderError]
-    part_faults: list[RecorderError]
-
-    def __init__(self, destination: Destination, context: StorageContext) -> None:
-        super().__init__(destination, context)
-        self.put_faults, self.part_faults = [], []
-
-    def put(self, key: str, data: bytes, *, content_type: str, overwrite: bool = False) -> None:
-        if self.put_faults:
-            raise self.put_faults.pop(0)
-        super().put(key, data, content_type=content_type, overwrite=overwrite)
-
-    def put_part(self, upload: Upload, number: int, data: BinaryIO) -> PartRecord:
-        if self.part_faults:
-            raise self.part_faults.pop(0)
-        return super().put_part(upload, number, data)
-
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
-        super().complete(upload, parts)
-
-
-class Bench:
-    """One supervisor and what surrounds it."""
-
-    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.directory = directory
-        self.volume = directory / "volumes" / "claim"
-        self.volume.mkdir(parents=True)
-        self.storage = FlakyVolume(
-            VolumeDestination(volume="claim"),
-            StorageContext(where="fileOutputs[0]", volumes_root=directory / "volumes"),
-        )
-        monkeypatch.setattr(outputs_module, "open_storage", lambda *_: self.storage)
-        scenario = directory / "scenario.json"
-        command = [sys.executable, str(FAKES / "fake_capture.py"), "--scenario", str(scenario)]
-        self.settings = Settings(
-            scratch=directory / "scratch",
-            retry=RetryPolicy(total=0.5, refused=0.2, first_pause=0.01, longest_pause=0.05),
-            spawn=partial(spawn_capture, command),
-            finalize_command=[sys.executable, str(FAKES / "fake_finalize.py")],
-        )
-        self.board = StatusBoard("EG_test")
-        self.scenario = scenario
-
-    def supervisor(self, *scenario: dict[str, Any], **changes: Any) -> Supervisor:
-        self.scenario.write_text(json.dumps(scenario))
-        values = {
-            "egressId": "EG_test",
-            "url": "ws://x",
-            "roomName": "r",
-            "source": {"kind": "participant", "identity": "alice"},
-            "outputs": [{"filepath": "a.mp4", "destination": {"kind": "pvc", "volume": "claim"}}],
-            "requestedAt": "2026-11-22T10:00:00Z",
-            **changes,
-        }
-        return Supervisor(
-            RecorderConfig.model_validate(values),
-            "token",
-            settings=self.settings,
-            board=self.board,
-            child=self.settings.spawn(),
-        )
-
-    async def run(self, *scenario: dict[str, Any], **changes: Any) -> RecorderResult:
-        async with asyncio.timeout(15):
-            return await self.supervisor(*scenario, **changes).run()
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     return Bench(tmp_path, monkeypatch)
-
-
-async def until_recording(bench: Bench) -> None:
-    async with asyncio.timeout(10):
-        while not bench.board.status.recording:
-            await bench.board.after(bench.board.status.sequence, 5)
 
 
 async def test_an_upload_that_fails_and_then_works_is_no_failure(bench: Bench) -> None:
@@ -285,6 +195,93 @@ async def test_the_manifest_holds_the_hash_of_the_finished_file(bench: Bench) ->
         for number, name in ((1, "a.mp4"), (2, "a-p2.mp4"))
     ]
     assert [file["sha256"] for file in manifest["files"]] == [entry["sha256"] for entry in manifest["media"]]
+
+
+THREE = [
+    {"filepath": f"a{extension}", "fileType": name, "destination": {"kind": "pvc", "volume": "claim"}}
+    for name, extension in (("MP4", ""), ("OGG", ".ogg"), ("MP4", "-copy"), ("MP3", ".mp3"))
+]
+"""Four outputs that get three files."""
+
+
+def entries(volume: Path) -> list[tuple[str, int, bool]]:
+    """Name, size and whether the hash is right, of each file in the manifest."""
+    manifest = json.loads((volume / "EG_test.json").read_text())
+    return [
+        (
+            file["filename"],
+            file["size"],
+            file["sha256"] == hashlib.sha256((volume / file["filename"]).read_bytes()).hexdigest(),
+        )
+        for file in manifest["files"]
+    ]
+
+
+async def test_each_output_gets_the_file_of_its_type(bench: Bench) -> None:
+    result = await bench.run({"media": 10, "then": "end"}, outputs=THREE)
+    assert (result.phase, result.exit_code) == ("Complete", 0)
+    request = json.loads((bench.directory / "request-1.json").read_text())
+    assert request["files"] == ["MP4", "OGG", "MP3"]
+    expected = [("a.mp4", 10), ("a.ogg", 11), ("a-copy.mp4", 10), ("a.mp3", 12)]
+    assert [(part.filename, part.size) for part in result.parts] == expected
+    assert [(file.filename, file.size) for file in result.file_results] == expected
+    assert entries(bench.volume) == [(*pair, True) for pair in expected]
+    assert result.progress.bytes_written == 33
+    assert not list(bench.settings.scratch.rglob("media*"))
+
+
+async def test_all_files_of_a_crashed_part_are_kept(bench: Bench) -> None:
+    result = await bench.run({"media": 20, "then": "crash"}, {"media": 10, "then": "end"}, outputs=THREE)
+    assert result.phase == "Complete"
+    assert [(part.part, part.filename, part.size, part.duration) for part in result.parts if part.part == 1] == [
+        (1, "a.mp4", 26, 1.5), (1, "a.ogg", 27, 1.5), (1, "a-copy.mp4", 26, 1.5), (1, "a.mp3", 28, 1.5),
+    ]  # fmt: skip
+    assert len(entries(bench.volume)) == 8
+    assert all(right for _, _, right in entries(bench.volume))
+
+
+async def test_a_crash_that_left_media_in_some_files_only_loses_nothing_of_them(bench: Bench) -> None:
+    # The finalizer finds nothing in a file of 13 bytes: the third one, MP3.
+    result = await bench.run({"media": 11, "then": "crash"}, {"media": 10, "then": "end"}, outputs=THREE)
+    first = [part.filename for part in result.parts if part.part == 1]
+    assert first == ["a.mp4", "a.ogg", "a-copy.mp4"]
+    assert result.phase == "Complete"
+
+
+async def test_a_file_that_could_not_be_written_on_is_kept_and_told_at_the_end(bench: Bench) -> None:
+    problems = {"media.ogg": "writing media.ogg failed: no space; see that the scratch volume has space"}
+    result = await bench.run({"media": 10, "then": "end", "ended": {"problems": problems}}, outputs=THREE)
+    assert (result.phase, result.exit_code, result.error_code) == ("Failed", 65, 500)
+    assert (
+        result.error
+        == f"{problems['media.ogg']}; what was written before is kept, the other files are complete"
+    )
+    assert [(part.filename, part.size, part.duration) for part in result.parts] == [
+        ("a.mp4", 10, 1.0), ("a.ogg", 17, 1.5), ("a-copy.mp4", 10, 1.0), ("a.mp3", 12, 1.0),
+    ]  # fmt: skip
+    assert all(part.location for part in result.parts)
+
+
+async def test_a_file_that_breaks_is_told_while_the_others_go_on(bench: Bench) -> None:
+    supervisor = bench.supervisor(
+        {"media": 10, "then": "wait", "problems": {"media.ogg": "it is full"}}, outputs=THREE
+    )
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(10):
+        while "OutputCut" not in bench.board.status.troubles:
+            await bench.board.after(bench.board.status.sequence, 5)
+    assert bench.board.status.troubles["OutputCut"] == "it is full; the other files go on"
+    assert bench.board.status.recording
+    supervisor.stop()
+    await running
+
+
+async def test_files_that_cannot_hold_what_is_asked_for_are_refused_before_the_room_is_joined(
+    bench: Bench,
+) -> None:
+    source = {"kind": "trackComposite", "videoTrackId": "TR_v"}
+    with pytest.raises(ConfigurationError, match="fileOutputs: OGG holds sound only"):
+        bench.supervisor({"then": "wait"}, outputs=THREE, source=source)
 
 
 def unlisted(volume: Path) -> list[dict[str, Any]]:

@@ -18,8 +18,9 @@ from egress_recorder.errors import (
     RecorderError,
     UnreachableError,
 )
+from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import ObjectExistsError, PartRecord, Upload, UploadLostError
-from egress_recorder.upload import RetryPolicy, Uploader
+from egress_recorder.upload import Uploader
 
 pytestmark = pytest.mark.unit
 
@@ -59,9 +60,9 @@ class MemoryStorage:
         self.uploads[upload.id][number] = data.read()
         return PartRecord(number=number, size=len(self.uploads[upload.id][number]), etag="e")
 
-    def complete(self, upload: Upload, parts: Sequence[PartRecord]) -> None:
+    def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
         self._step("complete")
-        if upload.key in self.objects:
+        if upload.key in self.objects and not overwrite:
             raise ObjectExistsError("exists")
         stored = self.uploads.pop(upload.id)
         self.objects[upload.key] = b"".join(stored[part.number] for part in parts)
@@ -194,3 +195,42 @@ def test_the_part_size_keeps_within_the_number_of_parts() -> None:
     part = upload_module._part_size(size, 5 << 20)
     assert -(-size // part) <= upload_module.MAX_PARTS
     assert upload_module._part_size(10, 5 << 20) == 8 << 20
+
+
+async def test_a_foreign_object_is_replaced_only_where_that_is_asked_for(
+    storage: MemoryStorage, file: Path
+) -> None:
+    storage.objects["a.mp4"] = b"foreign"
+
+    kept = await uploader(storage).upload("a.mp4", file)
+    assert (kept.key, storage.objects["a.mp4"]) == ("a-EG_x.mp4", b"foreign")
+
+    replacing = Uploader(storage, name="out", egress_id="EG_x", policy=FAST, overwrite=True)  # type: ignore[arg-type]
+    replaced = await replacing.upload("a.mp4", file)
+    assert (replaced.key, storage.objects["a.mp4"]) == ("a.mp4", b"0123456789")
+
+
+class Signing(MemoryStorage):
+    def presigned(self, key: str, seconds: float) -> str:
+        self._step("presigned")
+        return f"mem://{key}?signature=s&expires={seconds:g}"
+
+
+async def test_a_location_is_signed_only_where_that_is_asked_for(file: Path) -> None:
+    storage = Signing()
+
+    plain = await uploader(storage).upload("a.mp4", file)
+    signing = Uploader(storage, name="out", egress_id="EG_x", policy=FAST, presign=60)  # type: ignore[arg-type]
+    signed = await signing.upload("b.mp4", file)
+
+    assert (plain.location, plain.presigned) == ("mem://a.mp4", "")
+    assert (signed.location, signed.presigned) == ("mem://b.mp4", "mem://b.mp4?signature=s&expires=60")
+
+
+async def test_a_signature_that_fails_costs_no_file(file: Path) -> None:
+    storage = Signing()
+    storage.faults["presigned"] = [AuthorizationError("expired")]
+    signing = Uploader(storage, name="out", egress_id="EG_x", policy=FAST, presign=60)  # type: ignore[arg-type]
+
+    assert (await signing.upload("a.mp4", file)).presigned == ""
+    assert storage.objects["a.mp4"] == b"0123456789"

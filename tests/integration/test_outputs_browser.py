@@ -1,0 +1,57 @@
+"""Every type of file plays in a real browser, also what a killed recorder left: PyAV skips what a browser refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devstack import browser
+from egress_recorder import finalize
+from egress_recorder.filetypes import FileType, SoundCodec, scratch_name
+from egress_recorder.outputs import OUTPUTS
+from support.encoded import CASES, SECONDS, in_child, packets, spec_of
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(not browser.available(), reason="no chromium or google-chrome is installed"),
+]
+
+
+@pytest.fixture(scope="module")
+def player() -> Iterator[browser.Player]:
+    with browser.Player() as running:
+        yield running
+
+
+@pytest.mark.parametrize(("file_type", "codec"), CASES)
+def test_a_browser_plays_it_closed_killed_and_finalised(
+    player: browser.Player, tmp_path: Path, file_type: FileType, codec: SoundCodec
+) -> None:
+    spec = spec_of(file_type, codec)
+    made = packets(spec)
+    left, whole = tmp_path / "left", tmp_path / "whole"
+    for directory in (left, whole):
+        directory.mkdir()
+
+    def write(directory: Path) -> None:
+        output = OUTPUTS[file_type].open(directory, spec)
+        for packet in made:
+            output.write(packet)
+        if directory == left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        output.close()
+
+    write(whole)
+    assert in_child(lambda: write(left)) == -signal.SIGKILL
+    clean = tmp_path / f"clean{Path(scratch_name(file_type)).suffix}"
+    finalize.finalize(left / scratch_name(file_type), clean)
+    for path in (whole / scratch_name(file_type), clean):
+        playback = player.play(path)
+        assert playback.plays, playback.summary()
+        assert playback.duration == pytest.approx(SECONDS, abs=0.45)
+        assert playback.audio_bytes > 0
+        assert bool(playback.frames) == spec.video

@@ -1,0 +1,66 @@
+"""Owns two and a half seconds of the test pattern, encoded as a recorder does, for every type of file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from devstack import testpattern
+from egress_recorder.filetypes import FILE_KINDS, FileType, SoundCodec
+from egress_recorder.media.audioencoder import AudioEncoder
+from egress_recorder.media.encoder import VideoEncoder
+from egress_recorder.media.packets import EncodedPacket
+from egress_recorder.media.values import MediaSpec, Picture
+from egress_recorder.outputs import OUTPUTS
+
+SECONDS = 2.5
+WIDTH, HEIGHT, RATE = 320, 180, 30
+SPEC = MediaSpec(width=WIDTH, height=HEIGHT, framerate=RATE, video_bitrate=600, audio_bitrate=96)
+CASES = [(file_type, codec) for file_type in OUTPUTS for codec in FILE_KINDS[file_type].sound]
+
+
+def spec_of(file_type: FileType, codec: SoundCodec) -> MediaSpec:
+    return replace(SPEC, video=FILE_KINDS[file_type].pictures, audio_codec=codec)
+
+
+@cache
+def sound_packets(codec: SoundCodec) -> tuple[EncodedPacket, ...]:
+    encoder = AudioEncoder(replace(SPEC, audio_codec=codec))
+    pcm = testpattern.sound(0, int(SECONDS * 48_000))
+    packets = [packet for piece in np.array_split(pcm, 40) for packet in encoder.encode(piece)]
+    return (*packets, *encoder.flush())
+
+
+def picture(number: int) -> Picture:
+    return Picture(bytes(testpattern.frame(number, WIDTH, HEIGHT, RATE)), WIDTH, HEIGHT)
+
+
+@cache
+def pictures() -> tuple[EncodedPacket, ...]:
+    encoder = VideoEncoder(SPEC)
+    packets = [
+        packet for number in range(int(SECONDS * RATE)) for packet in encoder.encode(picture(number), number)
+    ]
+    return (*packets, *encoder.flush())
+
+
+@cache
+def packets(spec: MediaSpec) -> tuple[EncodedPacket, ...]:
+    """All packets of a file, in the order of their times."""
+    both = (*sound_packets(spec.audio_codec), *(pictures() if spec.video else ()))
+    return tuple(sorted(both, key=lambda packet: packet.file_time))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run this in a forked process; return its exit code, negative for a signal."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,0 +1,68 @@
+"""What the operator decides of names before a recorder starts, and what it refuses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from egress_operator import facts, filenames, names
+from egress_operator.model import CreateJob
+from egress_operator.plan import plan
+from support.operator_builders import EGRESS_ID, NOW, PRESENT, observed, recording
+
+pytestmark = pytest.mark.unit
+
+TC = names.TRACK_COMPOSITE_KIND
+PVC = {"pvc": {"claimName": "c"}}
+
+
+def paths(kind: str = names.PARTICIPANT_KIND, *filepaths: str, **spec: Any) -> list[str]:
+    one = recording(kind, fileOutputs=[{"filepath": path, **PVC} for path in filepaths], **spec)
+    document = facts.gather(observed(of=one, room=PRESENT))
+    filenames.resolve_names(one, document)
+    return list(document["resolved"]["filepaths"])
+
+
+def failed(**spec: Any) -> str:
+    made = plan(observed(of=recording(**spec), room=PRESENT), now=NOW)
+    assert made.status
+    assert made.status["phase"] == "Failed"
+    assert not any(isinstance(action, CreateJob) for action in made.before)
+    return str(made.status["error"])
+
+
+def test_the_resources_own_tokens_are_filled_in_and_what_only_the_recorder_knows_waits() -> None:
+    made = paths(
+        names.PARTICIPANT_KIND, "{namespace}/{name}-{egress_id}-{part}", "{publisher_identity}/{retry}"
+    )
+
+    assert made == [f"calls/alice-{EGRESS_ID}-{{part}}.mp4", "alice/{retry}.mp4"]
+
+
+def test_a_composite_of_one_track_names_it() -> None:
+    assert paths(TC, "{track_type}-{track_id}-{track_source}") == ["video-TR_video-{track_source}.mp4"]
+    assert paths(TC, "{track_type}-{track_id}", audioTrackId="TR_a", videoTrackId=None) == ["audio-TR_a.ogg"]
+
+
+def test_a_name_that_cannot_be_right_ends_the_recording_before_a_recorder_starts() -> None:
+    assert "spec.fileOutputs[0]: filepath has {track_id}, which names one track" in failed(
+        fileOutputs=[{"filepath": "{track_id}", **PVC}]
+    )
+    assert "spec.fileOutputs[1]: filepath gives a name of" in failed(
+        fileOutputs=[{"filepath": "a", **PVC}, {"filepath": "/".join("ä" * 99 for _ in range(5)), **PVC}]
+    )
+
+
+def test_two_outputs_of_one_name_at_one_destination_are_refused() -> None:
+    assert "spec.fileOutputs[1].filepath gives a.mp4, as spec.fileOutputs[0] does" in failed(
+        fileOutputs=[{"filepath": "a", **PVC}, {"filepath": "a.mp4", **PVC}]
+    )
+
+
+def test_two_outputs_of_one_name_at_two_destinations_are_a_copy() -> None:
+    outputs = [{"filepath": "a", **PVC}, {"filepath": "a", "pvc": {"claimName": "d"}}]
+
+    made = plan(observed(of=recording(fileOutputs=outputs), room=PRESENT), now=NOW)
+
+    assert any(isinstance(action, CreateJob) for action in made.before)
