@@ -34,6 +34,7 @@
   value: {{ join "," .allowedNamespaces | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
 {{- with .Values.webhooks }}
 {{- if .receivers }}
 - name: EGRESS_WEBHOOKS
