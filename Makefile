@@ -116,9 +116,10 @@ bench-start: $(VENV)/.synced  ## process start to first frame, stop to finished 
 	@$(RUN)/python benchmarks/bench_start.py
 	@$(RUN)/python benchmarks/bench_start.py --waiting
 
-bench-operator: $(VENV)/.synced  ## API calls and memory of the operator: 200 recordings, 1000 at 20/s, idle
+bench-operator: $(VENV)/.synced  ## API calls and memory of the operator: 200 recordings, 1000 at 20/s, 200 with webhooks, idle
 	@$(RUN)/python benchmarks/bench_operator.py
 	@$(RUN)/python benchmarks/bench_operator.py --recordings 1000 --rate 20
+	@$(RUN)/python benchmarks/bench_operator.py --webhooks
 	@$(RUN)/python benchmarks/bench_operator.py --idle 60
 
 bench-sizing: $(VENV)/.synced  ## CPU and memory of the recorder per preset: the table of docs/sizing.md

@@ -6,6 +6,7 @@ kubelet (pods' status) and the recorders' HTTP endpoint, all on loopback. The ca
 
     python benchmarks/bench_operator.py [--recordings 200] [--seconds 15]
     python benchmarks/bench_operator.py --recordings 1000 --rate 20
+    python benchmarks/bench_operator.py --webhooks
     python benchmarks/bench_operator.py --idle 60
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import re
 import tempfile
 import time
@@ -63,8 +65,8 @@ def report(before: str, after: str, count: int) -> tuple[float, int]:
 
 
 @contextlib.contextmanager
-def stage(directory: Path) -> Iterator[tuple[KubeApi, OperatorProcess]]:
-    """The control plane, the fakes and the running operator."""
+def stage(directory: Path, *, webhooks: bool) -> Iterator[tuple[KubeApi, OperatorProcess, FakeServers]]:
+    """The control plane, the fakes and the running operator; `webhooks`: each recording has a receiver of its events."""
     plane = ControlPlane(directory / "plane")
     # Its own 20 requests per second would be the pace of everything; here the operator's is asked for.
     manager = ("--kube-api-qps=500", "--kube-api-burst=1000", "--concurrent-job-syncs=20")
@@ -78,10 +80,12 @@ def stage(directory: Path) -> Iterator[tuple[KubeApi, OperatorProcess]]:
         node = FakeNode(plane.api, servers, NAMESPACE)
         node.start()
         livekit = cast("LiveKitServer", FakeLiveKit(f"ws://127.0.0.1:{servers.livekit_port}"))
-        operator = OperatorProcess(plane, livekit, directory)
+        receiver = json.dumps([{"url": f"http://127.0.0.1:{servers.livekit_port}/webhook"}])
+        settings = {"EGRESS_WEBHOOKS": receiver} if webhooks else {}
+        operator = OperatorProcess(plane, livekit, directory, settings=settings)
         operator.start()
         try:
-            yield plane.api, operator
+            yield plane.api, operator, servers
         finally:
             operator.stop()
             node.stop()
@@ -129,9 +133,13 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=15.0, help="how long all of them record at once")
     parser.add_argument("--idle", type=float, default=0.0, help="instead: look at an idle operator so long")
+    parser.add_argument("--webhooks", action="store_true", help="each recording has a receiver of its events")
     options = parser.parse_args()
     common.describe_machine()
-    with tempfile.TemporaryDirectory(prefix="bench-operator-") as text, stage(Path(text)) as (api, operator):
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-operator-") as text,
+        stage(Path(text), webhooks=options.webhooks) as (api, operator, servers),
+    ):
         if options.idle:
             idle = operator_idle.measure(api, operator, seconds=options.idle)
             problems, figures = idle.problems(), asdict(idle)
@@ -139,6 +147,10 @@ def main() -> None:
             problems, figures = measure(
                 api, operator, count=options.recordings, rate=options.rate, seconds=options.seconds
             )
+        if options.webhooks:
+            figures["webhooks_per_recording"] = servers.webhooks / options.recordings
+            if servers.webhooks < 4 * options.recordings:
+                problems.append(f"{servers.webhooks} webhooks arrived, of 4 for each recording")
         lines = operator.log.read_text().splitlines()
         faults = [line for line in lines if '"level": "error"' in line or '"level": "warning"' in line]
         if faults:

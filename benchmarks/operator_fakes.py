@@ -88,6 +88,8 @@ class FakeServers:
     def __init__(self) -> None:
         self.recorders: dict[str, Recorder] = {}
         self.livekit_port = 0
+        self.webhooks = 0
+        """Events that were received."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="servers", daemon=True)
 
@@ -99,6 +101,7 @@ class FakeServers:
     async def _listen(self) -> None:
         livekit, recorders = web.Application(), web.Application()
         livekit.router.add_post("/twirp/livekit.RoomService/ListRooms", self._list_rooms)
+        livekit.router.add_post("/webhook", self._webhook)
         recorders.router.add_get("/v1/status", self._status)
         recorders.router.add_put("/v1/desired-state", self._desired_state)
         recorders.router.add_post("/v1/ack", self._acknowledge)
@@ -116,6 +119,11 @@ class FakeServers:
             if not name.startswith("absent"):
                 reply.rooms.add(name=name, sid="RM_bench")
         return web.Response(body=reply.SerializeToString(), content_type="application/protobuf")
+
+    async def _webhook(self, request: web.Request) -> web.Response:
+        await request.read()
+        self.webhooks += 1
+        return web.Response()
 
     def _recorder(self, request: web.Request) -> Recorder:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")

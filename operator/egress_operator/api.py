@@ -27,6 +27,7 @@ from egress_operator.api_parts import (
 )
 from egress_operator.api_storage import Storage
 from egress_operator.api_template import Template
+from egress_operator.api_webhooks import MAX_RECEIVERS, WebhookConfig
 from egress_operator.names import PARTICIPANT_KIND, TRACK_COMPOSITE_KIND
 from egress_operator.schema import ApiModel, camel, rule
 from egress_operator.units import parse_duration, parse_quantity
@@ -50,6 +51,11 @@ class EgressSpec(ApiModel):
     storage: Storage | None = Field(
         default=None,
         description="Destination of each output that names none; absent: the operator's default storage.",
+    )
+    webhooks: list[WebhookConfig] | None = Field(
+        default=None,
+        max_length=MAX_RECEIVERS,
+        description="Receivers of this recording's events, besides the operator's own.",
     )
     livekit: LiveKit | None = Field(
         default=None, description="LiveKit server and its key; absent: the operator's default connection."

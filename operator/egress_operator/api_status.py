@@ -140,6 +140,36 @@ class Condition(ApiModel):
     observed_generation: int | None = Field(default=None, json_schema_extra={"format": "int64"})
 
 
+class WebhookEventInfo(ApiModel):
+    """An event that not every receiver has."""
+
+    sequence: int
+    event: _Name
+    status: Annotated[_Name, Field(description="LiveKit's status that it tells.")]
+    at: Time
+    details: _Name | None = None
+
+
+class WebhookReceiverInfo(ApiModel):
+    """How far a receiver has got."""
+
+    receiver: Annotated[
+        _Name, Field(description="spec-N: entry N of spec.webhooks; operator-…: one of the operator's.")
+    ]
+    origin: Annotated[_Name, Field(description="Scheme, host and port of its URL.")]
+    sequence: Annotated[int, Field(description="Last event that it has taken, or that was given up.")]
+    dropped: int | None = Field(default=None, description="Events that were given up.")
+    message: _Name | None = Field(default=None, description="Why the last of them was.")
+
+
+class WebhooksInfo(ApiModel):
+    """Events of this recording and who has got them; written with the other changes, so it may be a little behind."""
+
+    sequence: int = Field(description="Number of the last event.")
+    events: Annotated[list[WebhookEventInfo], Field(max_length=8)] | None = None
+    receivers: Annotated[list[WebhookReceiverInfo], Field(max_length=32)] | None = None
+
+
 class EgressStatus(ApiModel):
     """LiveKit's EgressInfo and what Kubernetes tools read."""
 
@@ -180,6 +210,7 @@ class EgressStatus(ApiModel):
     gaps: Annotated[list[GapInfo], Field(max_length=LIST_LIMIT)] | None = None
     gaps_count: int | None = None
     gaps_duration: _Duration | None = Field(default=None, description="Total of all gaps.")
+    webhooks: WebhooksInfo | None = None
     conditions: Annotated[list[Condition], Field(max_length=16)] | None = Field(
         default=None,
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 
-from egress_operator import health
+from egress_operator import events, health
 from egress_operator.actions import Actions
 from egress_operator.connections import Connections
 from egress_operator.controller import Controller, is_settled
@@ -23,6 +23,8 @@ from egress_operator.rooms import RoomWatch
 from egress_operator.seen import Seen
 from egress_operator.settings import Settings
 from egress_operator.watch import WATCH_ENDED, Watch
+from egress_operator.webhook_post import Poster
+from egress_operator.webhooks import Webhooks
 from egress_operator.workqueue import WorkQueue
 
 _LOG = logging.getLogger(__name__)
@@ -51,7 +53,12 @@ async def run(settings: Settings) -> None:
         await resync.check_definitions()
         rooms = await stack.enter_async_context(RoomWatch(queue.add, metrics))
         poller = Poller(queue.add, metrics, read_token=actions.read_control_token)
-        observer = Observer(settings, kube, seen, connections=connections, rooms=rooms, poller=poller)
+        poster = await stack.enter_async_context(Poster(settings, key_of=connections.signing_key))
+        webhooks = Webhooks(poster, metrics, wake=queue.add, tell=partial(events.post, kube))
+        stack.push_async_callback(webhooks.close)
+        observer = Observer(
+            settings, kube, seen, connections=connections, rooms=rooms, poller=poller, webhooks=webhooks
+        )
         controller = Controller(
             kube=kube,
             seen=seen,
@@ -60,6 +67,7 @@ async def run(settings: Settings) -> None:
             actions=actions,
             poller=poller,
             rooms=rooms,
+            webhooks=webhooks,
             metrics=metrics,
         )
         workers = [

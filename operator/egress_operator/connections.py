@@ -1,4 +1,4 @@
-"""Owns which LiveKit server and key a recording uses: its own (`spec.livekit`) or the operator's default."""
+"""Owns which LiveKit server and key a recording uses, its own (`spec.livekit`) or the operator's default, and which key signs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from egress_operator.errors import ConnectionProblem
 from egress_operator.kube import SECRETS, Kube
 from egress_operator.model import Recording
 from egress_operator.settings import Settings
+from egress_operator.webhook_model import Receiver
 
 _CACHE_SECONDS = 30.0
 _CACHE_SIZE = 1000
@@ -34,7 +35,7 @@ class Connections:
     def __init__(self, settings: Settings, kube: Kube) -> None:
         self._settings = settings
         self._kube = kube
-        self._cache: dict[tuple[str, str], tuple[float, tuple[str, str]]] = {}
+        self._cache: dict[tuple[str, str], tuple[float, Mapping[str, Any]]] = {}
 
     async def resolve(self, recording: Recording) -> Connection:
         """Return the connection. Raises ConnectionProblem with the condition's reason and sentence."""
@@ -42,7 +43,8 @@ class Connections:
         namespace = recording.key.namespace
         if spec is not None and spec.livekit is not None:
             name = spec.livekit.credentials_secret_ref.name
-            key, secret = await self._credentials(namespace, name)
+            body = await self._secret(namespace, name)
+            key, secret = _value(body, name, "api-key"), _value(body, name, "api-secret")
             return Connection(spec.livekit.url, key, secret, f"Secret {name}")
         settings = self._settings
         if not settings.has_default_connection:
@@ -64,22 +66,50 @@ class Connections:
             "the operator's default key",
         )
 
-    async def _credentials(self, namespace: str, name: str) -> tuple[str, str]:
-        at, credentials = self._cache.get((namespace, name), (float("-inf"), ("", "")))
+    async def signing_key(self, recording: Recording, receiver: Receiver) -> tuple[str, str]:
+        """Return name and secret of the key that signs for a receiver. Raises ConnectionProblem, ApiError."""
+        settings = self._settings
+        operators = (settings.livekit_api_key, settings.livekit_api_secret)
+        if receiver.by_operator:
+            return operators
+        wanted, spec = receiver.signing_key, recording.spec
+        # The operator's key signs for whoever may use its connection.
+        usable = bool(settings.default_allowed_namespaces & {"*", recording.key.namespace})
+        if wanted and wanted == operators[0] and usable:
+            return operators
+        connection = await self.resolve(recording)
+        if wanted in {"", connection.api_key}:
+            return connection.api_key, connection.api_secret
+        where = "of the operator"
+        if spec is not None and spec.livekit is not None:
+            name = spec.livekit.credentials_secret_ref.name
+            body = await self._secret(recording.key.namespace, name)
+            if wanted in (body.get("data") or {}) and wanted not in {"api-key", "api-secret"}:
+                return wanted, _value(body, name, wanted)
+            where = f"in Secret {name}, or of the operator"
+        raise ConnectionProblem(
+            "UnknownSigningKey",
+            f"spec.webhooks: signingKey {wanted} names no key {where}: create the resource anew without it (the key of"
+            " the connection signs then) or with the name of a key that is there, or add the key to the Secret",
+        )
+
+    async def _secret(self, namespace: str, name: str) -> Mapping[str, Any]:
+        at, body = self._cache.get((namespace, name), (float("-inf"), {}))
         if monotonic() - at < _CACHE_SECONDS:
-            return credentials
-        body = await self._kube.get(SECRETS, namespace, name)
-        if body is None:
+            return body
+        read = await self._kube.get(SECRETS, namespace, name)
+        if read is None:
             raise ConnectionProblem(
                 "MissingSecret",
                 f"Secret {name} (spec.livekit.credentialsSecretRef) does not exist in namespace {namespace}:"
                 " create it with the keys api-key and api-secret",
             )
-        credentials = (_value(body, name, "api-key"), _value(body, name, "api-secret"))
+        # An incomplete one is read again the next time: somebody is about to correct it.
+        _value(read, name, "api-key"), _value(read, name, "api-secret")
         if len(self._cache) >= _CACHE_SIZE:
             self._cache.clear()
-        self._cache[namespace, name] = (monotonic(), credentials)
-        return credentials
+        self._cache[namespace, name] = (monotonic(), read)
+        return read
 
 
 def _value(body: Mapping[str, Any], name: str, key: str) -> str:

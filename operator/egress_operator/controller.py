@@ -16,13 +16,14 @@ from egress_operator.actions import Actions, Refusal
 from egress_operator.errors import ApiError
 from egress_operator.kube import RECORDINGS, Kube, Outcome
 from egress_operator.metrics import Metrics
-from egress_operator.model import Document, Observed, Plan
+from egress_operator.model import Document, Observed, Plan, RemoveFinalizer
 from egress_operator.names import Key, egress_id
 from egress_operator.observe import Observer
 from egress_operator.plan import plan, refuse
 from egress_operator.progress import Poller
 from egress_operator.rooms import RoomWatch
 from egress_operator.seen import Seen
+from egress_operator.webhooks import Webhooks
 from egress_operator.workqueue import WorkQueue
 
 _LOG = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Controller:
         actions: Actions,
         poller: Poller,
         rooms: RoomWatch,
+        webhooks: Webhooks,
         metrics: Metrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -51,6 +53,7 @@ class Controller:
         self._actions = actions
         self._poller = poller
         self._rooms = rooms
+        self._webhooks = webhooks
         self._metrics = metrics
         self._clock = clock
 
@@ -148,6 +151,13 @@ class Controller:
 
     def _follow(self, observed: Observed, made: Plan) -> None:
         key = observed.recording.key
+        over = status.is_terminal(observed.recording.status) and not observed.recording.has_finalizer
+        if over or RemoveFinalizer() in made.after:
+            # All were told; of a deleted recording the status does not say so any more.
+            self._webhooks.forget(key)
+        else:
+            shown = made.status or observed.recording.status
+            self._webhooks.offer(observed.recording, shown, observed.receivers)
         if made.poll is not None:
             self._poller.follow(key, egress_id(observed.recording.uid), made.poll)
         elif made.status is None or "podName" not in made.status or status.is_terminal(made.status):
@@ -157,6 +167,7 @@ class Controller:
         self._seen.drop(key)
         self._poller.unfollow(key)
         self._rooms.forget(key)
+        self._webhooks.forget(key)
         self._queue.forget(key)
 
 

@@ -100,12 +100,15 @@ def finish(
     facts |= {key: value for key, value in extra.items() if value}
     spec = situation.observed.recording.spec
     soon = spec is not None and spec.ttl_seconds_after_finished is not None
-    after = tidy(situation.observed)
+    after = tidy(situation.observed, keep=bool(situation.observed.receivers))
     return decide(situation, phase=phase.value, reason=reason, after=after, requeue=0.2 if soon else None)
 
 
-def tidy(observed: Observed) -> tuple[Action, ...]:
-    """Return what is done after the terminal status: Jobs expire, the Secret goes, the finalizer last."""
+def tidy(observed: Observed, *, keep: bool = False) -> tuple[Action, ...]:
+    """Return what is done after the terminal status: Jobs expire, the Secret goes, the finalizer last.
+
+    `keep`: the finalizer stays, for there is somebody to be told of the end.
+    """
     if not observed.recording.has_finalizer:
         return ()
     expiring = () if observed.recording.deleting else observed.jobs
@@ -115,7 +118,7 @@ def tidy(observed: Observed) -> tuple[Action, ...]:
         for job in expiring
         if not job.deleting and (job.suspended or not job.has_ttl)
     )
-    return (*jobs, DeleteSecret(), RemoveFinalizer())
+    return (*jobs, DeleteSecret(), *(() if keep else (RemoveFinalizer(),)))
 
 
 def farewell(observed: Observed, now: datetime) -> tuple[tuple[Action, ...], float | None]:

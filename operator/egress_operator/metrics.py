@@ -51,6 +51,20 @@ class Metrics:
         self.room_lists = Counter(
             "egress_operator_list_rooms", "ListRooms calls to LiveKit.", ("outcome",), registry=self.registry
         )
+        self.webhooks = Counter(
+            "egress_operator_webhooks",
+            "Webhooks by outcome: delivered, failed (tried again), dropped (given up).",
+            ("outcome",),
+            registry=self.registry,
+        )
+        for outcome in ("delivered", "failed", "dropped"):
+            # From the beginning: an increase from nothing to 1 is none to Prometheus.
+            self.webhooks.labels(outcome)
+        self.webhook_queue = Gauge(
+            "egress_operator_webhook_queue",
+            "Receivers that have not got all events of a recording.",
+            registry=self.registry,
+        )
 
     def render(self) -> bytes:
         """Return the exposition text."""

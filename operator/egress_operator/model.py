@@ -11,6 +11,7 @@ from typing import Any, Literal
 from egress_operator.api import Spec
 from egress_operator.api_storage import Storage
 from egress_operator.names import Key
+from egress_operator.webhook_model import Delivered, Receiver
 from egress_recorder.contract import RecorderStatus
 
 Document = dict[str, Any]
@@ -133,6 +134,9 @@ class Observed:
     diagnosis: Reason | None = None
     pod_hash: str = ""
     """Of what a pod would be made of now; "" when it does not matter."""
+    receivers: tuple[Receiver, ...] = ()
+    delivered: Mapping[str, Delivered] = field(default_factory=dict)
+    """How far receivers have got, by their ids, as far as this process knows."""
 
 
 # ---- what is to be done --------------------------------------------------------------------------------------

@@ -56,12 +56,17 @@ class Key:
 
 def egress_id(uid: str) -> str:
     """Return `EG_` and 12 characters: the same for the same object, so that a crash before a write does no harm."""
-    number = int.from_bytes(hashlib.sha256(f"{GROUP}/{uid}".encode()).digest()[:12])
+    return "EG_" + short_hash(uid)
+
+
+def short_hash(text: str) -> str:
+    """Return 12 letters and digits that stand for a text."""
+    number = int.from_bytes(hashlib.sha256(f"{GROUP}/{text}".encode()).digest()[:12])
     digits = []
     for _ in range(12):
         number, digit = divmod(number, 62)
         digits.append(_BASE62[digit])
-    return "EG_" + "".join(digits)
+    return "".join(digits)
 
 
 def base_name(name: str, uid: str) -> str:

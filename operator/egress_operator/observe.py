@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 
-from egress_operator import jobs, names, status, storage, verdict, views
+from egress_operator import jobs, names, status, storage, verdict, views, webhook_receivers
 from egress_operator.connections import Connection, Connections
 from egress_operator.errors import ConnectionProblem
 from egress_operator.kube import EVENTS, JOBS, PODS, RECORDINGS, Kube
@@ -17,6 +17,7 @@ from egress_operator.rooms import RoomWatch
 from egress_operator.seen import Seen
 from egress_operator.settings import Settings
 from egress_operator.verdict import State, Verdict
+from egress_operator.webhooks import Webhooks
 from egress_recorder.contract import Phase
 
 _DIAGNOSIS_FIRST = 5.0
@@ -36,6 +37,7 @@ class Observer:
         connections: Connections,
         rooms: RoomWatch,
         poller: Poller,
+        webhooks: Webhooks,
     ) -> None:
         self._settings = settings
         self._kube = kube
@@ -43,6 +45,7 @@ class Observer:
         self._connections = connections
         self._rooms = rooms
         self._poller = poller
+        self._webhooks = webhooks
         self._diagnoses: dict[str, tuple[float, float, Reason | None]] = {}
 
     async def observe(self, key: Key, *, now: datetime, live: bool) -> Observed | None:
@@ -66,6 +69,8 @@ class Observer:
             polled=polled[1] if polled else None,
             polled_part=polled[0] if polled else 0,
             silent_seconds=self._poller.silent_seconds(recording.key),
+            receivers=webhook_receivers.of_recording(recording, self._settings),
+            delivered=self._webhooks.delivered(recording.uid),
         )
         return await self._surroundings(observed, verdict.judge(observed, now), now)
 
@@ -99,6 +104,7 @@ class Observer:
         assert recording.spec is not None
         try:
             connection = await self._connections.resolve(recording)
+            await self._check_receivers(observed)
         except ConnectionProblem as problem:
             self._rooms.forget(recording.key)
             return replace(observed, connection=Reason(problem.reason, problem.message))
@@ -110,6 +116,17 @@ class Observer:
             self._settings.backup_storage, self._settings.backup_allowed_namespaces, recording.key.namespace
         )
         return replace(observed, room=room, storage=default, backup=backup, url=connection.url)
+
+    async def _check_receivers(self, observed: Observed) -> None:
+        """Refuse receivers that may not be used or signed for, before anything is recorded; later it would cost media."""
+        recording = observed.recording
+        if "part" in recording.status:
+            return
+        problem = webhook_receivers.problem(recording, self._settings)
+        if problem is not None:
+            raise ConnectionProblem(problem.reason, problem.message)
+        for receiver in observed.receivers:
+            await self._connections.signing_key(recording, receiver)
 
     def _pod_hash(self, recording: Recording, judged: Verdict) -> str:
         """Return of what the part's pod would be made now, "" when that cannot be told."""

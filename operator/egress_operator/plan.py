@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from egress_operator import ending, facts, parts, start, status, storage, succession, troubles
+from egress_operator import ending, facts, parts, start, status, storage, succession, troubles, webhook_log
 from egress_operator.model import Action, DeleteJob, Observed, Plan, Poll, Reason, RenewToken, WriteStop
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
@@ -69,7 +69,8 @@ def _stop_wanted(observed: Observed) -> bool:
 def _after_the_end(observed: Observed, now: datetime) -> Plan:
     """The finalizer is the memory: while it is there, the tidying has not been finished."""
     recording = observed.recording
-    after = ending.tidy(observed) if recording.has_finalizer else ()
+    untold = webhook_log.is_undelivered(observed)
+    after = ending.tidy(observed) if recording.has_finalizer and not untold else ()
     going, requeue = ending.farewell(observed, now)
     # The reason and phase stay; only observedGeneration and StopLatched follow the spec.
     document = facts.gather(observed)

@@ -22,6 +22,8 @@ REASONS: Final = MappingProxyType(
         "LiveKitUnreachable": "LiveKit does not answer",
         "NoStorage": "an output names no destination, and there is no default storage",
         "StorageNotAllowed": "the operator's default storage may not be used from this namespace",
+        "WebhookNotAllowed": "spec.webhooks may not be used from this namespace, or may not name this host",
+        "UnknownSigningKey": "spec.webhooks[].signingKey names no key",
         "Refused": "the API server refuses the Job, its pod or the Secret (admission, Pod Security, a bad template)",
         "QuotaExceeded": "a ResourceQuota of the namespace is used up",
         # The Job or its pod waits.

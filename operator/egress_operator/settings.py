@@ -8,6 +8,9 @@
 | EGRESS_DEFAULT_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
 | EGRESS_BACKUP_STORAGE | JSON, as EGRESS_DEFAULT_STORAGE: where the file of an output without `backupStorage` goes when its storage has failed; absent: none |
 | EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES | namespaces that may use it, comma separated; `*` (default): all |
+| EGRESS_WEBHOOKS | JSON list of the shape of `spec.webhooks`: receivers of all recordings' events, signed with LIVEKIT_API_KEY |
+| EGRESS_WEBHOOK_ALLOWED_NAMESPACES | namespaces that may use `spec.webhooks`, comma separated; `*` (default): all |
+| EGRESS_WEBHOOK_ALLOWED_HOSTS | hosts that `spec.webhooks` may name, comma separated, `*.example.com` too; `*` (default): all but loopback and link-local |
 | EGRESS_RECORDER_IMAGE | image of the recorder's pods |
 | EGRESS_RECORDER_IMAGE_PULL_POLICY | IfNotPresent (default), Always or Never |
 | EGRESS_RECORDER_TEMPLATE | JSON of the shape of `spec.template`: defaults of every recorder's pod, the resource's own win |
@@ -36,6 +39,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from egress_operator import settings_json
 from egress_operator.api_storage import Storage
 from egress_operator.api_template import Resources, Template
+from egress_operator.api_webhooks import WebhookConfig
 from egress_operator.errors import SettingsError
 
 PullPolicy = Literal["IfNotPresent", "Always", "Never"]
@@ -59,6 +63,9 @@ class Settings(BaseModel):
     storage_allowed_namespaces: frozenset[str] = frozenset({"*"})
     backup_storage: Storage | None = None
     backup_allowed_namespaces: frozenset[str] = frozenset({"*"})
+    webhooks: tuple[WebhookConfig, ...] = Field(default=(), repr=False)
+    webhook_allowed_namespaces: frozenset[str] = frozenset({"*"})
+    webhook_allowed_hosts: tuple[str, ...] = ("*",)
     recorder_image: str = DEFAULT_IMAGE
     pull_policy: PullPolicy = "IfNotPresent"
     recorder_template: Template | None = None
@@ -116,6 +123,11 @@ def load(environment: Mapping[str, str]) -> Settings:
         backup_allowed_namespaces=frozenset(
             _words(environment.get("EGRESS_BACKUP_STORAGE_ALLOWED_NAMESPACES", "*"))
         ),
+        webhooks=settings_json.webhooks(environment, api_key=default[1]),
+        webhook_allowed_namespaces=frozenset(
+            _words(environment.get("EGRESS_WEBHOOK_ALLOWED_NAMESPACES", "*"))
+        ),
+        webhook_allowed_hosts=tuple(_words(environment.get("EGRESS_WEBHOOK_ALLOWED_HOSTS", "*").lower())),
         recorder_image=environment.get("EGRESS_RECORDER_IMAGE") or DEFAULT_IMAGE,
         pull_policy=pull_policy,
         recorder_template=settings_json.template(environment),

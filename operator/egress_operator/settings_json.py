@@ -1,4 +1,4 @@
-"""Owns the settings that are JSON: default and backup storage, defaults of the recorder's pod, resources per preset. Pure.
+"""Owns the settings that are JSON: storages, defaults of recorders' pods, resources per preset, webhooks. Pure.
 
 They have the spelling of a resource's spec and are refused like one, at start, with a sentence that names the variable
 and the key; a value is never repeated, for it might be a secret that was pasted there.
@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from egress_operator.api_storage import INLINE_SECRETS, KINDS, Storage
 from egress_operator.api_template import Resources, Template
 from egress_operator.api_volumes import OWN_ENVIRONMENT, OWN_PATHS, OWN_VOLUME_PREFIXES, OWN_VOLUMES
+from egress_operator.api_webhooks import WebhookConfig
 from egress_operator.destinations import secret_names
 from egress_operator.errors import SettingsError
 from egress_operator.names import GROUP
@@ -27,6 +28,8 @@ STORAGE: Final = "EGRESS_DEFAULT_STORAGE"
 BACKUP: Final = "EGRESS_BACKUP_STORAGE"
 TEMPLATE: Final = "EGRESS_RECORDER_TEMPLATE"
 RESOURCES: Final = "EGRESS_RECORDER_RESOURCES"
+WEBHOOKS: Final = "EGRESS_WEBHOOKS"
+_WEBHOOKS_LIMIT = 20
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _ENDPOINT = re.compile(r"https?://[^@\s]+")
@@ -78,6 +81,35 @@ def resources(environment: Mapping[str, str]) -> dict[str, Resources]:
     made = {name: _parse(Resources, RESOURCES, value, below=f"{name}.") for name, value in document.items()}
     for name, value in made.items():
         _check_quantities(value, f"{RESOURCES}: {name}")
+    return made
+
+
+def webhooks(environment: Mapping[str, str], *, api_key: str) -> tuple[WebhookConfig, ...]:
+    """Return the operator-wide receivers. `api_key`: the operator's own, which signs. Raises SettingsError."""
+    text = environment.get(WEBHOOKS, "").strip()
+    try:
+        given = json.loads(text or "[]")
+    except ValueError as error:
+        raise SettingsError(f"{WEBHOOKS} is not JSON: {error}") from None
+    if not isinstance(given, list) or len(given) > _WEBHOOKS_LIMIT:
+        raise SettingsError(f"{WEBHOOKS} must be a JSON list of at most {_WEBHOOKS_LIMIT} receivers")
+    made = tuple(_parse(WebhookConfig, WEBHOOKS, one, below=f"{index}.") for index, one in enumerate(given))
+    for index, receiver in enumerate(made):
+        if not _ENDPOINT.fullmatch(receiver.url):
+            raise SettingsError(
+                f"{WEBHOOKS}: {index}.url must be an http:// or https:// URL without user and password"
+            )
+        if receiver.signing_key not in {None, api_key}:
+            raise SettingsError(
+                f"{WEBHOOKS}: {index}.signingKey must be the name in LIVEKIT_API_KEY, the only key that the"
+                " operator has: correct or remove it"
+            )
+    if made and not api_key:
+        raise SettingsError(
+            f"{WEBHOOKS} needs a key that signs: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+        )
+    if len({receiver.url for receiver in made}) < len(made):
+        raise SettingsError(f"{WEBHOOKS} names a url twice: remove one of them")
     return made
 
 

@@ -167,6 +167,35 @@ LIVEKIT = {"url": "wss://livekit.example.com", "existingSecret": "livekit"}
             id="a port that does not exist",
         ),
         pytest.param(
+            {"webhooks": {"receivers": [{"url": "https://app.example.com"}]}},
+            "/livekit/url",
+            "the URL of the LiveKit server, because the key of webhooks.receivers is that of livekit",
+            id="receivers and no key that signs",
+        ),
+        pytest.param(
+            {"livekit": LIVEKIT, "webhooks": {"receivers": [{"url": "https://u:p@app.example.com"}]}},
+            "/webhooks/receivers/0/url",
+            "without user and password",
+            id="a password in a receiver's URL",
+        ),
+        pytest.param(
+            {
+                "livekit": LIVEKIT,
+                "webhooks": {
+                    "receivers": [{"url": "https://a.b", "filterParams": {"includeEvents": ["egress_end"]}}]
+                },
+            },
+            "/webhooks/receivers/0/filterParams/includeEvents/0",
+            "'egress_started', 'egress_updated', 'egress_ended'",
+            id="an event that does not exist",
+        ),
+        pytest.param(
+            {"webhooks": {"allowedHosts": ["https://app.example.com"]}},
+            "/webhooks/allowedHosts/0",
+            "the name or address of a host without scheme and port",
+            id="a URL in place of a host",
+        ),
+        pytest.param(
             {"metrics": {"serviceMonitor": {"interval": "30"}}},
             "/metrics/serviceMonitor/interval",
             "'30' does not match pattern",

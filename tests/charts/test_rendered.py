@@ -163,6 +163,20 @@ def test_the_backup_storage_reaches_the_operator_beside_the_default_one() -> Non
     loaded(rendered)
 
 
+def test_receivers_of_webhooks_and_who_may_name_more_reach_the_operator() -> None:
+    receivers = [{"url": "https://app.example.com/hook", "filterParams": {"includeEvents": ["egress_ended"]}}]
+    livekit = {"url": "wss://livekit.example.com", "existingSecret": "livekit"}
+    values = {"receivers": receivers, "allowedNamespaces": ["a", "b"], "allowedHosts": ["*.example.com"]}
+    rendered = render(livekit=livekit, webhooks=values)
+
+    configuration = loaded(rendered)
+    assert json.loads(rendered.environment["EGRESS_WEBHOOKS"]) == receivers
+    assert [one.url for one in configuration.webhooks] == ["https://app.example.com/hook"]
+    assert configuration.webhook_allowed_namespaces == {"a", "b"}
+    assert configuration.webhook_allowed_hosts == ("*.example.com",)
+    assert "EGRESS_WEBHOOKS" not in render().environment
+
+
 def test_the_recorders_defaults_reach_the_operator() -> None:
     template = {"nodeSelector": {"pool": "media"}, "imagePullSecrets": [{"name": "pull"}]}
     resources = {"H264_1080P_30": {"requests": {"cpu": "2"}, "limits": {"memory": "2Gi"}}}

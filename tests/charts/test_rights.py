@@ -95,13 +95,13 @@ def test_there_is_no_network_policy_by_default() -> None:
     assert not render().of("NetworkPolicy")
 
 
-def test_the_operators_network_reaches_the_api_server_livekit_dns_and_recorders_only() -> None:
+def test_the_operators_network_reaches_the_api_server_livekit_dns_webhooks_and_recorders_only() -> None:
     policy = render(networkPolicy={"enabled": True}).one("NetworkPolicy", FULL_NAME)["spec"]
 
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8081}]}]
     ports = [sorted(port["port"] for port in rule["ports"]) for rule in policy["egress"]]
-    assert ports == [[53, 53], [443, 6443], [80, 443, 7880], [8080]]
+    assert ports == [[53, 53], [443, 6443], [80, 443, 7880], [80, 443], [8080]]
     assert policy["egress"][-1]["to"] == [{"namespaceSelector": {}, "podSelector": {"matchLabels": RECORDER}}]
     labels = render().one("Deployment")["spec"]["template"]["metadata"]["labels"]
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
@@ -138,6 +138,10 @@ def test_network_peers_and_further_rules_come_from_the_values() -> None:
     assert operator["ingress"][0]["from"] == [monitoring, {"podSelector": test}]
     assert recorder["ingress"][0]["from"][1:] == [monitoring]
     assert operator["egress"][1]["to"] == [{"ipBlock": {"cidr": "10.0.0.1/32"}}]
+    assert operator["egress"][3] == {
+        "to": [{"ipBlock": {"cidr": "203.0.113.0/24"}}],
+        "ports": [{"protocol": "TCP", "port": 443}],
+    }
     assert recorder["egress"][1]["to"] == [{"ipBlock": {"cidr": "192.0.2.0/24"}}]
     assert recorder["egress"][2]["to"] == [{"ipBlock": {"cidr": "198.51.100.0/24"}}]
     for policy in (operator, recorder):

@@ -117,9 +117,11 @@ class FakeRecorder:
             after = float("inf")
         while True:
             elapsed = time.monotonic() - begun
-            if self.interrupted.is_set() and not self.stop_wanted():
+            # Looked at once: a signal between two looks is an interruption and no stop.
+            interrupted, stopped = self.interrupted.is_set(), self.stop_wanted()
+            if interrupted and not stopped:
                 return self.finish(Phase.INTERRUPTED, ExitCode.INTERRUPTED, EndReason.INTERRUPTED)
-            if self.stop_wanted() or self.interrupted.is_set():
+            if stopped:
                 phase = Phase.COMPLETE if self.started else Phase.ABORTED
                 return self.finish(phase, ExitCode.FINISHED, EndReason.STOP_REQUESTED)
             if elapsed >= join:

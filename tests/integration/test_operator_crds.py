@@ -113,6 +113,17 @@ ACCEPTED: list[Change] = [
     {"limits": {"maxDuration": "2h", "maxSize": "10Gi", "maxParts": 3}},
     {"limits": {"maxSize": 1000000}},
     {"livekit": {"url": "wss://livekit.example.com", "credentialsSecretRef": {"name": "keys"}}},
+    {
+        "webhooks": [
+            {"url": "https://app.example.com/egress?x=1"},
+            {
+                "url": "http://app.calls.svc:8080",
+                "signingKey": "devkey",
+                "filterParams": {"includeEvents": ["egress_ended"], "excludeEvents": ["egress_started"]},
+            },
+        ]
+    },
+    {"webhooks": []},
     {"fileOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {"fileOutputs": [{**copy.deepcopy(PVC), "disableManifest": True}]},
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
@@ -402,7 +413,18 @@ REFUSED: list[tuple[Change, str]] = [
     ({"segmentOutputs": []}, 'unknown field "spec.segmentOutputs"'),
     ({"streamOutputs": []}, 'unknown field "spec.streamOutputs"'),
     ({"imageOutputs": []}, 'unknown field "spec.imageOutputs"'),
-    ({"webhooks": []}, 'unknown field "spec.webhooks"'),
+    ({"webhooks": [{"url": "https://x", "secret": "hush"}]}, 'unknown field "spec.webhooks[0].secret"'),
+    ({"webhooks": [{"signingKey": "k"}]}, "webhooks[0].url: Required value"),
+    ({"webhooks": [{"url": "ftp://x"}]}, "webhooks.url must be an http:// or https:// URL"),
+    (
+        {"webhooks": [{"url": "https://u:hush@x"}]},
+        "webhooks.url must be an http:// or https:// URL without user",
+    ),
+    ({"webhooks": [{"url": "https://x"}] * 6}, "spec.webhooks"),
+    (
+        {"webhooks": [{"url": "https://x", "filterParams": {"includeEvents": ["room_started"]}}]},
+        'supported values: "egress_started", "egress_updated", "egress_ended"',
+    ),
     ({"encryption": {}}, 'unknown field "spec.encryption"'),
     ({"room_name": "x"}, 'unknown field "spec.room_name"'),
     ({"audioTrackId": "TR_x"}, 'unknown field "spec.audioTrackId"'),
@@ -574,6 +596,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "uploadTimeout": ("10m", "20m"),
     "limits": ({"maxParts": 2}, {"maxParts": 3}),
     "storage": (PVC, S3),
+    "webhooks": ([{"url": "https://a"}], [{"url": "https://b"}]),
 }
 MUTABLE: dict[str, tuple[Any, Any]] = {
     "desiredState": ("Recording", "Stopped"),

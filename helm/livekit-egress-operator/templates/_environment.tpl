@@ -35,6 +35,16 @@
 {{- end }}
 {{- end }}
 {{- end }}
+{{- with .Values.webhooks }}
+{{- if .receivers }}
+- name: EGRESS_WEBHOOKS
+  value: {{ toJson .receivers | quote }}
+{{- end }}
+- name: EGRESS_WEBHOOK_ALLOWED_NAMESPACES
+  value: {{ join "," .allowedNamespaces | quote }}
+- name: EGRESS_WEBHOOK_ALLOWED_HOSTS
+  value: {{ join "," .allowedHosts | quote }}
+{{- end }}
 - name: EGRESS_RECORDER_IMAGE
   value: {{ include "egress.recorderImage" . | quote }}
 {{- with .Values.recorder }}

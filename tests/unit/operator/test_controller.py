@@ -10,6 +10,7 @@ from egress_operator import names, views
 from egress_operator.controller import Controller
 from egress_operator.kube import Kube, Outcome
 from egress_operator.metrics import Metrics
+from egress_operator.model import Plan, RemoveFinalizer
 from egress_operator.names import Key
 from egress_operator.seen import Seen
 from egress_operator.workqueue import WorkQueue
@@ -42,6 +43,7 @@ def controller(server: Server, seen: Seen) -> Controller:
         actions=nothing,
         poller=nothing,
         rooms=nothing,
+        webhooks=nothing,
         metrics=Metrics(),
     )
 
@@ -96,3 +98,39 @@ async def test_an_ended_recording_with_a_file_in_the_backup_storage_is_counted_o
     assert await made._write(watched, over)
 
     assert made._metrics.backed_up._value.get() == counted
+
+
+class Offered:
+    """Stands for the delivery of webhooks; remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def offer(self, *_: object) -> None:
+        self.calls.append("offer")
+
+    def forget(self, _: Key) -> None:
+        self.calls.append("forget")
+
+
+@pytest.mark.parametrize(
+    ("phase", "finalizer", "after", "call"),
+    [
+        ("Active", True, (), "offer"),
+        ("Complete", True, (), "offer"),
+        ("Complete", True, (RemoveFinalizer(),), "forget"),
+        # A deleted recording's status still names its last event as waiting: it must not be sent once more.
+        ("Complete", False, (), "forget"),
+    ],
+)
+async def test_events_are_offered_until_the_finalizer_goes(
+    phase: str, finalizer: bool, after: tuple[Any, ...], call: str
+) -> None:
+    made = controller(Server(None), Seen())
+    made._webhooks = cast("Any", Offered())
+    made._poller = cast("Any", type("Poller", (), {"unfollow": lambda _, __: None})())
+    shown = observed(of=views.recording(KEY.kind, versioned("7", status=status(phase), finalizer=finalizer)))
+
+    made._follow(shown, Plan(after=after))
+
+    assert cast("Any", made._webhooks).calls == [call]

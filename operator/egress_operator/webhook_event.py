@@ -1,0 +1,136 @@
+"""Owns the body of a webhook: LiveKit's WebhookEvent with the EgressInfo that our status comes to. Pure.
+
+Fields as livekit_egress.proto has them and as LiveKit Egress fills them (tests compare with what a real one sent). The
+request is echoed without secrets: a destination's keys are LiveKit's own placeholders, other receivers are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from livekit.protocol import egress, webhook
+
+from egress_operator import names, protojson
+from egress_operator.api import Spec
+from egress_operator.errors import redact
+from egress_operator.model import Recording
+from egress_operator.names import TRACK_COMPOSITE_KIND
+from egress_operator.units import parse_duration, parse_time
+from egress_operator.webhook_log import ENDED
+from egress_operator.webhook_model import Entry
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLACEHOLDERS = {
+    "s3": {"accessKey": "{access_key}", "secret": "{secret}"},
+    "gcp": {"credentials": "{credentials}"},
+    "azure": {"accountName": "{account_name}", "accountKey": "{account_key}"},
+    "aliOSS": {"accessKey": "{access_key}", "secret": "{secret}"},
+}
+"""What LiveKit shows instead of each destination's keys (protocol: utils/redact.go)."""
+
+
+def event_id(uid: str, sequence: int) -> str:
+    """Return `EV_` and 12 characters: the same for the same event however often it is sent."""
+    return "EV_" + names.short_hash(f"{uid}/webhook/{sequence}")
+
+
+def body(recording: Recording, status: Mapping[str, Any], entry: Entry, *, missed: int = 0) -> bytes:
+    """Return the JSON of one event as of when it happened. `missed`: events before it that were not sent."""
+    made = webhook.WebhookEvent(
+        event=entry["event"],
+        egress_info=_info(recording, status, entry),
+        id=event_id(recording.uid, entry["sequence"]),
+        created_at=_nanoseconds(entry["at"]) // 10**9,
+        num_dropped=missed,
+    )
+    return protojson.encode(made)
+
+
+def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
+    ended = entry["event"] == ENDED
+    files = _files(status, ended=ended)
+    info = egress.EgressInfo(
+        egress_id=names.egress_id(recording.uid),
+        room_id=status.get("roomId", ""),
+        room_name=status.get("roomName", ""),
+        source_type="EGRESS_SOURCE_TYPE_SDK",
+        status=entry["status"],
+        started_at=_time(recording.created),
+        updated_at=_nanoseconds(entry["at"]),
+        file_results=files,
+        details=entry.get("details", ""),
+        retry_count=status.get("retryCount", 0),
+    )
+    if recording.spec is not None:
+        _echo(info, recording.key.kind, recording.spec)
+        # LiveKit's older field: where there is one output and nothing else.
+        if len(recording.spec.file_outputs) == 1 and files:
+            info.file.CopyFrom(files[-1])
+    if ended:
+        info.ended_at = _nanoseconds(status.get("endedAt", entry["at"]))
+        info.error = redact(status.get("error", ""))
+        info.error_code = status.get("errorCode", 0)
+        info.details = redact(status.get("details", ""))
+        info.manifest_location = status.get("manifestLocation", "")
+        info.backup_storage_used = bool(status.get("backupStorageUsed"))
+    return info
+
+
+def _files(status: Mapping[str, Any], *, ended: bool) -> list[Any]:
+    """Return a FileInfo per file. Before the end LiveKit tells names and the first media's time, nothing that grows."""
+    results = list(status.get("fileResults") or ())
+    if ended and len(status.get("parts") or ()) > len(results):
+        # Several recorders: LiveKit's list has room for all files, the status' own only names the last one's.
+        results = list(status["parts"])
+    if ended and results:
+        return [_file(result) for result in results]
+    started = {"startedAt": status["startedAt"]} if "startedAt" in status else {}
+    paths = (status.get("resolved") or {}).get("filepaths") or ()
+    return [_file({"filename": path, **started}) for path in paths]
+
+
+def _file(result: Mapping[str, Any]) -> Any:
+    return egress.FileInfo(
+        filename=result.get("filename", ""),
+        started_at=_nanoseconds(result.get("startedAt")),
+        ended_at=_nanoseconds(result.get("endedAt")),
+        duration=round(parse_duration(result.get("duration", "0s")) * 1000) * 10**6,
+        size=result.get("size", 0),
+        location=result.get("location", ""),
+    )
+
+
+def _echo(info: Any, kind: str, spec: Spec) -> None:
+    """The request as LiveKit shows it. Fields and values of ours that LiveKit does not know are left out."""
+    request = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"webhooks"})
+    shared = request.get("storage") or {}
+    request["fileOutputs"] = [
+        _redacted({**({} if own else shared), **output})
+        for output, own in zip(
+            request["fileOutputs"], (one.destinations for one in spec.file_outputs), strict=True
+        )
+    ]
+    target = info.track_composite if kind == TRACK_COMPOSITE_KIND else info.participant
+    ParseDict(request, target, ignore_unknown_fields=True)
+
+
+def _redacted(output: dict[str, Any]) -> dict[str, Any]:
+    for kind, placeholders in _PLACEHOLDERS.items():
+        place = output.get(kind)
+        if not place:
+            continue
+        keyed = placeholders if "credentialsSecretRef" in place else {}
+        external = {"assumeRoleExternalId": "{external_id}"} if "assumeRoleExternalId" in place else {}
+        output[kind] = {**place, **keyed, **external}
+    return output
+
+
+def _nanoseconds(text: str | None) -> int:
+    return _time(parse_time(text)) if text else 0
+
+
+def _time(instant: datetime) -> int:
+    return (instant - _EPOCH) // timedelta(microseconds=1) * 1000
