@@ -235,7 +235,7 @@ def test_a_shared_screen_of_odd_size_is_recorded_and_the_camera_is_not(
     assert len(set(report.counted())) > FPS
     tracks = next(event for _, event in wanted.events if isinstance(event, ipc.TracksChanged))
     assert {track.source for track in tracks.tracks} == {"SCREEN_SHARE", "SCREEN_SHARE_AUDIO"}
-    assert (aborted.phase, aborted.error_code, aborted.filename) == (Phase.ABORTED, 412, "")
+    assert (aborted.phase, aborted.error_code, aborted.files) == (Phase.ABORTED, 412, ())
     assert aborted.error == "Start signal not received"
 
 
