@@ -45,9 +45,10 @@ made from the cases (`python docs/generate_behaviour.py`).
 a plan of what must be seen and heard in which second. The report (`dist/conformance/report.html`) shows the picture and the sound of every
 case beside its plan. `python -m devstack.conformance --case NAME` runs one, `--play` plays every file to its end in headless Chromium.
 
-**The suite is young.** The cases of the shortened form (`python -m devstack.conformance --short --list`) pass in `make test`, with wider limits of
-sync and score than below. The suite as a whole has not passed in one run yet: a line of this page whose case is not of the shortened form is what the
-recorder is built to do, and the case is how to see whether it does.
+**The suite has not passed as a whole yet.** The cases of the shortened form (`python -m devstack.conformance --short --list`) pass in `make test`, with wider
+limits of sync and score than below. In the last whole run with the limits below 64 of the 78 cases passed and all 77 files played to their end in Chromium; most of the
+others missed a limit of sync or score by a little. What was changed since then (CHANGELOG) was seen to help in single cases only: a line of this page is what the recorder
+is built to do, and its case is how to see whether it does.
 
 ## How a case is judged
 
