@@ -62,7 +62,19 @@ def test_the_states_are_all_there_are() -> None:
 
 
 def test_every_reason_of_the_operator_is_among_them() -> None:
-    of_other_conditions = {"AlreadyStopped", "InProgress", "EncoderBehind", "EncoderWasBehind"}
+    of_other_conditions = {
+        "AlreadyStopped",
+        "InProgress",
+        "EncoderBehind",
+        "EncoderWasBehind",
+        "ScratchFilling",
+        "ScratchFreed",
+        "ProbeFailed",
+        "StorageFailed",
+        "NoStorageTakesIt",
+        "WritingFailed",
+        "NothingHeld",
+    }
 
     assert {state.key[1] for state in STATES} >= set(REASONS) - of_other_conditions
 

@@ -30,7 +30,14 @@ from support.operator_builders import (
 )
 
 KINDS = (names.PARTICIPANT_KIND, names.TRACK_COMPOSITE_KIND)
-BEFORE_ANY_POD = ("NoConnection", "NamespaceNotAllowed", "MissingSecret", "InvalidSecret")
+BEFORE_ANY_POD = (
+    "NoConnection",
+    "NamespaceNotAllowed",
+    "MissingSecret",
+    "InvalidSecret",
+    "WebhookNotAllowed",
+    "UnknownSigningKey",
+)
 STORAGE = ("NoStorage", "StorageNotAllowed")
 SERVER = ("LiveKitUnauthorized", "LiveKitUnreachable")
 REFUSALS = ("Refused", "QuotaExceeded")
