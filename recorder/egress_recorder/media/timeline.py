@@ -33,8 +33,8 @@ LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
 STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
-BEGIN = 1.0
-"""Seconds of a file for whose first pictures everything waits; sound alone goes on without them then."""
+BEGIN = HOLD + LATE
+"""Seconds of a file for whose first pictures everything waits; ticks are due only then, so that the encoder has no backlog."""
 MAX_BACKLOG = 5.0
 """Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
@@ -162,14 +162,13 @@ class Timeline(Generic[P, C]):
         return audio.clock.push(chunk, count, arrived - self.origin)
 
     def begin(self, now: float) -> list[Placement[C]]:
-        """Fix where the file begins once its first pictures are there; return what of the waiting sound has its place.
+        """Fix where the file begins, by the pictures that came so far; return what of the waiting sound has its place.
 
         To be called before `advance`; `now` may be infinite, then it begins with what there is.
         """
         if self._begun or self.origin is None:
             return []
-        waited = now - self.origin if not self._ring else now - self._ring[0][2]
-        if self._has_video and waited < (HOLD_RESTLESS if self._ring else BEGIN):
+        if self._has_video and now - self.origin < BEGIN:
             return []
         self._begun = True
         self._jump()
