@@ -164,7 +164,8 @@ def assert_nothing_is_lost_in_time(report: MediaReport, framerate: int) -> None:
 def test_an_encoder_without_cpu_saves_on_quality_and_returns_and_the_file_keeps_its_time(
     livekit_server: LiveKitServer, room: str, tmp_path: Path
 ) -> None:
-    big = Encoding(width=1920, height=1080, framerate=60, video_bitrate=6000)
+    # 720p60: what one of two cores can do beside the publisher. 1080p60 is too much for some machines before anything is taken.
+    big = Encoding(framerate=60, video_bitrate=4500)
     core = max(os.sched_getaffinity(0))
     with (
         publisher(livekit_server, room, "--framerate", "60"),
