@@ -1,12 +1,17 @@
-"""Owns the scene of a whole-path test: a namespace and a room of its own on the session's stack."""
+"""Owns the scene of a whole-path test (a namespace and a room of its own on the session's stack) and of a capture's."""
 
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Iterator
 
 import pytest
 
+from devstack.livekit import LiveKitServer
+from devstack.publisher import PublisherProcess
 from devstack.stack import Stack
+from support.capture_process import publisher
 from support.scene import Scene
 
 
@@ -14,3 +19,16 @@ from support.scene import Scene
 def scene(stack: Stack, cluster_namespace: str) -> Scene:
     """A namespace with Secret and claim, and a room name that no other test uses."""
     return Scene(stack, cluster_namespace, f"room-{secrets.token_hex(4)}")
+
+
+@pytest.fixture
+def room(request: pytest.FixtureRequest) -> str:
+    """A room that no other test uses."""
+    return f"{request.node.name}-{time.time_ns()}"
+
+
+@pytest.fixture
+def alice(livekit_server: LiveKitServer, room: str) -> Iterator[PublisherProcess]:
+    """A participant of the room with camera and microphone."""
+    with publisher(livekit_server, room) as process:
+        yield process

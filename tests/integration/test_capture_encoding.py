@@ -19,23 +19,12 @@ import pytest
 
 from devstack.livekit import LiveKitServer
 from devstack.mediacheck import MediaReport, check
-from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import Degradation, Encoding, ParticipantSource, Phase
-from support.capture_process import CaptureProcess
+from support.capture_process import CaptureProcess, publisher
 
 pytestmark = pytest.mark.integration
 ALICE = ParticipantSource(identity="alice")
-
-
-@pytest.fixture
-def room(request: pytest.FixtureRequest) -> str:
-    return f"{request.node.name}-{time.time_ns()}"
-
-
-def publisher(server: LiveKitServer, room: str, *arguments: str) -> PublisherProcess:
-    credentials = (server.url, server.api_key, server.api_secret)
-    return PublisherProcess(*credentials, room, "alice", ("--size", "640x360", *arguments))
 
 
 def parameter_sets(path: Path) -> set[bytes]:

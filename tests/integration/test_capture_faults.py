@@ -17,28 +17,11 @@ from devstack.publisher import PublisherProcess
 from devstack.signalproxy import SignalProxy
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, ParticipantSource, Phase
-from support.capture_process import CaptureProcess
+from support.capture_process import CaptureProcess, publisher
 
 pytestmark = pytest.mark.integration
 ALICE = ParticipantSource(identity="alice")
 FPS = 30
-
-
-@pytest.fixture
-def room(request: pytest.FixtureRequest) -> str:
-    return f"{request.node.name}-{time.time_ns()}"
-
-
-def publisher(server: LiveKitServer, room: str, *arguments: str) -> PublisherProcess:
-    return PublisherProcess(
-        server.url, server.api_key, server.api_secret, room, "alice", ("--size", "640x360", *arguments)
-    )
-
-
-@pytest.fixture
-def alice(livekit_server: LiveKitServer, room: str) -> Iterator[PublisherProcess]:
-    with publisher(livekit_server, room) as process:
-        yield process
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +16,6 @@ from support.capture_process import CaptureProcess
 
 pytestmark = pytest.mark.integration
 ALICE = ParticipantSource(identity="alice")
-
-
-@pytest.fixture
-def room(request: pytest.FixtureRequest) -> str:
-    return f"{request.node.name}-{time.time_ns()}"
-
-
-@pytest.fixture
-def alice(livekit_server: LiveKitServer, room: str) -> Iterator[PublisherProcess]:
-    with PublisherProcess(
-        livekit_server.url,
-        livekit_server.api_key,
-        livekit_server.api_secret,
-        room,
-        "alice",
-        ("--size", "640x360"),
-    ) as process:
-        yield process
 
 
 def test_one_capture_gives_pictures_and_two_files_of_the_same_sound(

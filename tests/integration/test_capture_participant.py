@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +16,11 @@ from devstack.mediacheck import check
 from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, Limits, ParticipantSource, Phase
-from support.capture_process import CaptureProcess
+from support.capture_process import CaptureProcess, publisher
 
 pytestmark = pytest.mark.integration
 ALICE = ParticipantSource(identity="alice")
 FPS = 30
-
-
-@pytest.fixture
-def room(request: pytest.FixtureRequest) -> str:
-    return f"{request.node.name}-{time.time_ns()}"
-
-
-def publisher(server: LiveKitServer, room: str, *arguments: str, identity: str = "alice") -> PublisherProcess:
-    # 360p: what is tested here does not depend on the size, and the machine is shared.
-    size = () if "--size" in arguments else ("--size", "640x360")
-    return PublisherProcess(
-        server.url, server.api_key, server.api_secret, room, identity, (*size, *arguments)
-    )
-
-
-@pytest.fixture
-def alice(livekit_server: LiveKitServer, room: str) -> Iterator[PublisherProcess]:
-    with publisher(livekit_server, room) as process:
-        yield process
 
 
 def tell(process: PublisherProcess, command: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,24 +19,6 @@ from support.capture_process import CaptureProcess, recorder_token
 
 pytestmark = pytest.mark.integration
 ALICE = ParticipantSource(identity="alice")
-
-
-@pytest.fixture
-def room(request: pytest.FixtureRequest) -> str:
-    return f"{request.node.name}-{time.time_ns()}"
-
-
-@pytest.fixture
-def alice(livekit_server: LiveKitServer, room: str) -> Iterator[PublisherProcess]:
-    with PublisherProcess(
-        livekit_server.url,
-        livekit_server.api_key,
-        livekit_server.api_secret,
-        room,
-        "alice",
-        ("--size", "640x360"),
-    ) as process:
-        yield process
 
 
 def sid(process: PublisherProcess, kind: str) -> str:

@@ -23,7 +23,7 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import Manifest, ParticipantSource, Phase
 from egress_recorder.spans import MediaGap, TrackSpan
-from support.capture_process import CaptureProcess
+from support.capture_process import CaptureProcess, publisher
 
 pytestmark = pytest.mark.integration
 EGRESS_RECORDER = str(Path(sys.executable).with_name("egress-recorder"))
@@ -32,20 +32,8 @@ SETTLING = 2
 LIMIT_MS = 20.0
 
 
-@pytest.fixture
-def room(request: pytest.FixtureRequest) -> str:
-    return f"{request.node.name}-{time.time_ns()}"
-
-
-def publisher(server: LiveKitServer, room: str, identity: str, *arguments: str) -> PublisherProcess:
-    return PublisherProcess(
-        server.url,
-        server.api_key,
-        server.api_secret,
-        room,
-        identity,
-        ("--size", "640x360", "--bitrate", "800", *arguments),
-    )
+def at_800_kbits(server: LiveKitServer, room: str, identity: str, *arguments: str) -> PublisherProcess:
+    return publisher(server, room, "--bitrate", "800", *arguments, identity=identity)
 
 
 @contextmanager
@@ -106,8 +94,8 @@ def test_two_recordings_run_together_by_what_align_says_also_after_a_crash(
 ) -> None:
     alice, bob = tmp_path / "alice", tmp_path / "bob"
     with ExitStack() as stack:
-        stack.enter_context(publisher(livekit_server, room, "alice"))
-        stack.enter_context(publisher(livekit_server, room, "bob", "--codec", "h264"))
+        stack.enter_context(at_800_kbits(livekit_server, room, "alice"))
+        stack.enter_context(at_800_kbits(livekit_server, room, "bob", "--codec", "h264"))
         first = stack.enter_context(recorder(livekit_server, room, "alice", alice))
         time.sleep(2.3)
         second = stack.enter_context(recorder(livekit_server, room, "bob", bob))
@@ -192,7 +180,7 @@ def test_a_mute_a_leave_and_a_return_are_where_the_manifest_says(
 ) -> None:
     source = ParticipantSource(identity="alice")
     with (
-        publisher(livekit_server, room, "alice") as alice,
+        at_800_kbits(livekit_server, room, "alice") as alice,
         CaptureProcess(livekit_server, room, source, tmp_path, rejoin_timeout=60.0) as capture,
     ):
         zero = capture.wait(ipc.Started).started_at.timestamp()
@@ -206,7 +194,7 @@ def test_a_mute_a_leave_and_a_return_are_where_the_manifest_says(
         tell(alice, "leave")
         left = time.time() - zero
         time.sleep(3)
-        with publisher(livekit_server, room, "alice") as again:
+        with at_800_kbits(livekit_server, room, "alice") as again:
             returned = again.wait("published", kind="video")["at"] - zero
             capture.wait(ipc.SpansChanged, where=lambda event: bool(event.gaps))
             time.sleep(2)

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from livekit import api
 
 from devstack.livekit import LiveKitServer
+from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.supervisor.events import parse_event
 from egress_recorder.vocabulary import EndReason, ParticipantSource, TrackCompositeSource
@@ -67,6 +68,14 @@ def recorder_token(
     if ttl is not None:
         token = token.with_ttl(timedelta(seconds=ttl))
     return token.to_jwt()
+
+
+def publisher(server: LiveKitServer, room: str, *arguments: str, identity: str = "alice") -> PublisherProcess:
+    """Return a publisher of 360p, unless `arguments` say otherwise: what is tested does not depend on it, the machine is shared."""
+    size = () if "--size" in arguments else ("--size", "640x360")
+    return PublisherProcess(
+        server.url, server.api_key, server.api_secret, room, identity, (*size, *arguments)
+    )
 
 
 class CaptureProcess:

@@ -105,13 +105,7 @@ def with_upload_failures(
     if not failures:
         return verdict
     worst = next((error for error in failures if error.exit_code.is_final_failure), failures[0])
-    return Verdict(
-        phase=Phase.FAILED,
-        exit_code=worst.exit_code,
-        reason=EndReason.FAILURE,
-        error=f"upload failed: {worst}{_fate(lost)}",
-        error_code=worst.error_code,
-    )
+    return replace(of_error(worst), error=f"upload failed: {worst}{_fate(lost)}")
 
 
 def _fate(lost: Sequence[int]) -> str:
