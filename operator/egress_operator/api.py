@@ -25,6 +25,7 @@ from egress_operator.api_parts import (
     duration_rule,
     no_track_tokens,
 )
+from egress_operator.api_segments import MAX_OUTPUTS, OUTPUT_RULES, SegmentOutput
 from egress_operator.api_storage import Storage
 from egress_operator.api_template import Template
 from egress_operator.api_webhooks import MAX_RECEIVERS, WebhookConfig
@@ -46,7 +47,16 @@ class EgressSpec(ApiModel):
     )
     advanced: Advanced | None = Field(default=None, description="Instead of preset.")
     file_outputs: list[FileOutput] = Field(
-        min_length=1, max_length=10, description="One file each, of the same capture."
+        default=[],
+        min_length=1,
+        max_length=MAX_OUTPUTS,
+        description="One file each, of the same capture.",
+    )
+    segment_outputs: list[SegmentOutput] = Field(
+        default=[],
+        min_length=1,
+        max_length=MAX_OUTPUTS,
+        description="HLS, of the same capture: segments and playlists, uploaded while it is recorded (docs/outputs/segments.md).",
     )
     storage: Storage | None = Field(
         default=None,
@@ -85,6 +95,16 @@ class EgressSpec(ApiModel):
         " A resource that a GitOps tool applies again records again.",
     )
     template: Template | None = None
+
+    @property
+    def outputs(self) -> list[FileOutput | SegmentOutput]:
+        """All outputs by their number: files, then segments."""
+        return [*self.file_outputs, *self.segment_outputs]
+
+    def name_of(self, output: int) -> str:
+        """Return the path of an output in the resource."""
+        files = len(self.file_outputs)
+        return f"spec.fileOutputs[{output}]" if output < files else f"spec.segmentOutputs[{output - files}]"
 
     @property
     def rejoin_seconds(self) -> float:
@@ -211,6 +231,7 @@ Spec = ParticipantEgressSpec | TrackCompositeEgressSpec
 SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     PARTICIPANT_KIND: [
         _ONE_ENCODING,
+        *OUTPUT_RULES,
         PARTICIPANT_FILES,
         audio_codec_files(),
         no_track_tokens(
@@ -220,6 +241,7 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     ],
     TRACK_COMPOSITE_KIND: [
         _ONE_ENCODING,
+        *OUTPUT_RULES,
         VIDEO_TRACK_FILES,
         SOUND_FILES,
         audio_codec_files(sound_alone="!has(self.videoTrackId)"),

@@ -37,11 +37,37 @@ class FileInfo(ApiModel):
 
 
 class PartInfo(FileInfo):
-    """One file of one recorder."""
+    """One file of one recorder; of an HLS output its playlist, with what this part added to it."""
 
     part: int
-    output: int = Field(description="Index in spec.fileOutputs.")
+    output: int = Field(
+        description="Number of the output: those of spec.fileOutputs, then spec.segmentOutputs."
+    )
     end_reason: _Name | None = Field(default=None, description="Why the file ended.")
+
+
+class SegmentsInfo(ApiModel):
+    """LiveKit's SegmentsInfo, of the whole recording."""
+
+    playlist_name: _Name | None = None
+    playlist_location: _Name | None = None
+    live_playlist_name: _Name | None = None
+    live_playlist_location: _Name | None = None
+    segment_count: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    started_at: Time | None = None
+    ended_at: Time | None = None
+    duration: _Duration | None = None
+    size: int | None = Field(
+        default=None, description="Bytes of all segments.", json_schema_extra={"format": "int64"}
+    )
+
+
+class SegmentNamesInfo(ApiModel):
+    """How an HLS output's objects are called; numbers and extensions follow the prefix."""
+
+    playlist_name: _Name | None = None
+    filename_prefix: _Name | None = None
+    live_playlist_name: _Name | None = None
 
 
 class GapInfo(ApiModel):
@@ -121,8 +147,10 @@ class ResolvedInfo(ApiModel):
     file_types: Annotated[list[_Name], Field(max_length=10)] | None = Field(
         default=None, description="Type of each file, as said or chosen."
     )
+    segments: Annotated[list[SegmentNamesInfo], Field(max_length=10)] | None = None
     storage: Annotated[list[StorageInfo], Field(max_length=10)] | None = Field(
-        default=None, description="Destination of each entry of spec.fileOutputs."
+        default=None,
+        description="Destination of each output: those of spec.fileOutputs, then spec.segmentOutputs.",
     )
     tracks: _Name | None = Field(default=None, description="Track ids, for the printer column.")
     url: _Name | None = Field(default=None, description="LiveKit server.")
@@ -186,6 +214,7 @@ class EgressStatus(ApiModel):
     error_code: int | None = Field(default=None, description="HTTP-like code, as LiveKit's.")
     details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
     file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
+    segment_results: Annotated[list[SegmentsInfo], Field(max_length=10)] | None = None
     manifest_location: _Name | None = None
     backup_storage_used: bool | None = Field(
         default=None, description="True: a file went to a backup storage, as its location says."

@@ -13,7 +13,7 @@ from egress_operator import names, parts
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.model import Document, Observed, PodView
-from egress_operator.parts import clean, file_result, without_empty
+from egress_operator.parts import clean, file_result, segment_result, without_empty
 from egress_operator.units import format_duration, format_time, parse_duration
 from egress_operator.verdict import result_of
 from egress_recorder.contract import (
@@ -80,6 +80,8 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
         document["tracks"] = [_track(track) for track in news.tracks[:LIST_LIMIT]]
     if news.file_results:
         document["fileResults"] = [file_result(result) for result in news.file_results[:10]]
+    if news.segment_results:
+        document["segmentResults"] = [segment_result(result) for result in news.segment_results[:10]]
     _absorb_progress(document, news.progress)
     parts.absorb(document, news.parts, pod=pod)
     _absorb_gaps(document, news.gaps)

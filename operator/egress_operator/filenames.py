@@ -12,12 +12,14 @@ from egress_operator.units import parse_time
 from egress_recorder.contract import (
     DEFAULT_FILETYPE,
     FILE_KINDS,
+    PLAYLIST_EXTENSION,
     ContractError,
     FileType,
     NameValues,
     default_type,
     refuse_meaningless,
     resolve_filepath,
+    resolve_prefix,
 )
 
 
@@ -29,7 +31,7 @@ def resolve_names(recording: Recording, facts: Document) -> None:
     spec = recording.spec
     assert spec is not None
     resolved = facts["resolved"]
-    if "filepaths" in resolved:
+    if "filepaths" in resolved or "segments" in resolved:
         return
     track_id, track_type = _one_track(spec)
     values = NameValues(
@@ -50,7 +52,35 @@ def resolve_names(recording: Recording, facts: Document) -> None:
             paths.append(resolve_filepath(output.filepath or "", values, FILE_KINDS[file_type].extension))
         except ContractError as error:
             raise ValueError(f"spec.fileOutputs[{index}]: {error}") from None
-    resolved["filepaths"], resolved["fileTypes"] = paths, types
+    segments = [_segments(spec, index, values) for index in range(len(spec.segment_outputs))]
+    if paths:
+        resolved["filepaths"], resolved["fileTypes"] = paths, types
+    if segments:
+        resolved["segments"] = segments
+
+
+def _segments(spec: Spec, index: int, values: NameValues) -> Document:
+    """Return the names of one HLS output, under LiveKit's names of the fields. Raises ValueError."""
+    output = spec.segment_outputs[index]
+    try:
+        names = output.names
+        for path in (names.playlist, names.prefix, names.live):
+            refuse_meaningless(path, one_track=values.track_id is not None, resource=True)
+        resolved = {
+            "playlistName": resolve_filepath(names.playlist, values, PLAYLIST_EXTENSION),
+            "filenamePrefix": resolve_prefix(names.prefix, values),
+        }
+        if names.live:
+            resolved["livePlaylistName"] = resolve_filepath(names.live, values, PLAYLIST_EXTENSION)
+    except (ContractError, ValueError) as error:
+        raise ValueError(f"{spec.name_of(len(spec.file_outputs) + index)}: {error}") from None
+    return resolved
+
+
+def output_names(resolved: Mapping[str, Any]) -> list[str]:
+    """Return the name of each output by its number: of a file its path, of segments their playlist."""
+    playlists = (names["playlistName"] for names in resolved.get("segments") or ())
+    return [*(resolved.get("filepaths") or ()), *playlists]
 
 
 def file_types(spec: Spec) -> list[FileType]:
@@ -66,14 +96,22 @@ def refuse_same_names(facts: Mapping[str, Any]) -> None:
     """Raise ValueError where two outputs have one name at one destination: only one file could have it."""
     resolved = facts["resolved"]
     seen: dict[str, int] = {}
-    for index, (path, place) in enumerate(zip(resolved["filepaths"], resolved["storage"], strict=True)):
+    names = output_names(resolved)
+    for index, (path, place) in enumerate(zip(names, resolved["storage"], strict=True)):
         where = {name: value for name, value in place.items() if name not in {"origin", "backup"}}
         first = seen.setdefault(json.dumps([path, where], sort_keys=True), index)
         if first != index:
             raise ValueError(
-                f"spec.fileOutputs[{index}].filepath gives {path}, as spec.fileOutputs[{first}] does at the same"
+                f"{_said(resolved, index)} gives {path}, as {_said(resolved, first, field=False)} does at the same"
                 " destination: name them differently"
             )
+
+
+def _said(resolved: Mapping[str, Any], output: int, *, field: bool = True) -> str:
+    files = len(resolved.get("filepaths") or ())
+    if output < files:
+        return f"spec.fileOutputs[{output}]{'.filepath' * field}"
+    return f"spec.segmentOutputs[{output - files}]{'.playlistName' * field}"
 
 
 def _one_track(spec: Spec) -> tuple[str | None, str | None]:

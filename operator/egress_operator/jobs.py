@@ -26,6 +26,7 @@ from egress_recorder.contract import (
     Limits,
     ParticipantSource,
     RecorderConfig,
+    SegmentOutputConfig,
     TrackCompositeSource,
 )
 
@@ -41,9 +42,11 @@ def recorder_config(
     assert spec is not None
     resolved = facts["resolved"]
     places = storage.every_place(spec, facts)
-    spares = storage.backups(facts) or (None,) * len(spec.file_outputs)
+    chosen = storage.destinations(spec, facts)
+    spares = storage.backups(facts) or (None,) * len(spec.outputs)
     # An operator that knew MP4 only resolved the names of a recording that goes on.
-    types = resolved.get("fileTypes") or ["MP4"] * len(resolved["filepaths"])
+    types = resolved.get("fileTypes") or ["MP4"] * len(spec.file_outputs)
+    files = len(spec.file_outputs)
     outputs = tuple(
         FileOutputConfig(
             filepath=filepath,
@@ -56,10 +59,30 @@ def recorder_config(
         )
         for output, filepath, file_type, place, spare in zip(
             spec.file_outputs,
-            resolved["filepaths"],
+            resolved.get("filepaths") or (),
             types,
-            storage.destinations(spec, facts),
-            spares,
+            chosen[:files],
+            spares[:files],
+            strict=True,
+        )
+    )
+    segments = tuple(
+        SegmentOutputConfig(
+            playlist=names["playlistName"],
+            prefix=names["filenamePrefix"],
+            live_playlist=names.get("livePlaylistName", ""),
+            container=output.container,
+            duration=output.seconds,
+            suffix=output.filename_suffix or "INDEX",
+            destination=destination(places, place),
+            disable_manifest=bool(output.disable_manifest),
+            backup=None if spare is None else destination(places, spare),
+        )
+        for output, names, place, spare in zip(
+            spec.segment_outputs,
+            resolved.get("segments") or (),
+            chosen[files:],
+            spares[files:],
             strict=True,
         )
     )
@@ -73,6 +96,7 @@ def recorder_config(
         source=_source(spec),
         encoding=encoding_of(spec),
         outputs=outputs,
+        segments=segments,
         join_timeout=spec.join_seconds,
         track_timeout=spec.track_seconds,
         rejoin_timeout=spec.rejoin_seconds,

@@ -13,10 +13,11 @@ from typing import Any
 from egress_operator import names
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.errors import redact
+from egress_operator.filenames import output_names
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.units import format_duration, format_time, parse_duration, parse_time
 from egress_operator.verdict import end_of, fate_of, result_of
-from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior, Progress
+from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior, Progress, SegmentResult
 
 KILLED = EndReason.KILLED.value
 TEXT_LIMIT = 2000
@@ -100,7 +101,7 @@ def lose_part(document: Document, *, pod: PodView | None, part: int, reason: str
     ended = format_time((pod and pod.ended_at) or now)
     entries = [entry for entry in document.get("parts") or () if entry["part"] >= part and _is_lost(entry)]
     if not entries and _is_recording(document) and not _has_part(document, part):
-        outputs = (document.get("resolved") or {}).get("filepaths") or []
+        outputs = output_names(document.get("resolved") or {})
         entries = [{"part": part, "output": index, "filename": path} for index, path in enumerate(outputs)]
     _merge(document, [_lost(entry, ended, reason) for entry in entries])
 
@@ -153,6 +154,23 @@ def file_result(result: FileResult) -> Document:
         {
             "filename": clean(result.filename),
             "location": _location(result),
+            "startedAt": result.started_at and format_time(result.started_at),
+            "endedAt": result.ended_at and format_time(result.ended_at),
+            "duration": format_duration(result.duration),
+            "size": result.size,
+        }
+    )
+
+
+def segment_result(result: SegmentResult) -> Document:
+    """Return LiveKit's SegmentsInfo as it stands in status."""
+    return without_empty(
+        {
+            "playlistName": clean(result.playlist_name),
+            "playlistLocation": clean(result.playlist_location),
+            "livePlaylistName": clean(result.live_playlist_name),
+            "livePlaylistLocation": clean(result.live_playlist_location),
+            "segmentCount": result.segment_count,
             "startedAt": result.started_at and format_time(result.started_at),
             "endedAt": result.ended_at and format_time(result.ended_at),
             "duration": format_duration(result.duration),

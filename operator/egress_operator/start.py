@@ -59,7 +59,7 @@ def _resolve(situation: Situation) -> None:
     observed, resolved = situation.observed, situation.facts["resolved"]
     recording = observed.recording
     assert recording.spec is not None
-    begun = "filepaths" in resolved and "storage" in resolved
+    begun = ("filepaths" in resolved or "segments" in resolved) and "storage" in resolved
     filenames.resolve_names(recording, situation.facts)
     if "storage" not in resolved:
         default = observed.storage

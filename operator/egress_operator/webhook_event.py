@@ -21,6 +21,7 @@ from egress_operator.names import TRACK_COMPOSITE_KIND
 from egress_operator.units import parse_duration, parse_time
 from egress_operator.webhook_log import ENDED
 from egress_operator.webhook_model import Entry
+from egress_recorder.contract import is_playlist
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACEHOLDERS = {
@@ -51,7 +52,7 @@ def body(recording: Recording, status: Mapping[str, Any], entry: Entry, *, misse
 
 def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
     ended = entry["event"] == ENDED
-    files = _files(status, ended=ended)
+    files, segments = _files(status, ended=ended), _segments(status, ended=ended)
     info = egress.EgressInfo(
         egress_id=names.egress_id(recording.uid),
         room_id=status.get("roomId", ""),
@@ -61,14 +62,17 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
         started_at=_time(recording.created),
         updated_at=_nanoseconds(entry["at"]),
         file_results=files,
+        segment_results=segments,
         details=entry.get("details", ""),
         retry_count=status.get("retryCount", 0),
     )
     if recording.spec is not None:
         _echo(info, recording.key.kind, recording.spec)
         # LiveKit's older field: where there is one output and nothing else.
-        if len(recording.spec.file_outputs) == 1 and files:
+        if len(recording.spec.outputs) == 1 and files:
             info.file.CopyFrom(files[-1])
+        elif len(recording.spec.outputs) == 1 and segments:
+            info.segments.CopyFrom(segments[-1])
     if ended:
         info.ended_at = _nanoseconds(status.get("endedAt", entry["at"]))
         info.error = redact(status.get("error", ""))
@@ -82,9 +86,10 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
 def _files(status: Mapping[str, Any], *, ended: bool) -> list[Any]:
     """Return a FileInfo per file. Before the end LiveKit tells names and the first media's time, nothing that grows."""
     results = list(status.get("fileResults") or ())
-    if ended and len(status.get("parts") or ()) > len(results):
+    parts = [part for part in status.get("parts") or () if not is_playlist(part.get("filename", ""))]
+    if ended and len(parts) > len(results):
         # Several recorders: LiveKit's list has room for all files, the status' own only names the last one's.
-        results = list(status["parts"])
+        results = parts
     if ended and results:
         return [_file(result) for result in results]
     started = {"startedAt": status["startedAt"]} if "startedAt" in status else {}
@@ -92,27 +97,54 @@ def _files(status: Mapping[str, Any], *, ended: bool) -> list[Any]:
     return [_file({"filename": path, **started}) for path in paths]
 
 
+def _segments(status: Mapping[str, Any], *, ended: bool) -> list[Any]:
+    """Return a SegmentsInfo per HLS output, as `_files`; LiveKit tells what grows with every event that follows it."""
+    results = status.get("segmentResults") or ()
+    if results:
+        return [_segments_info(result, ended=ended) for result in results]
+    started = {"startedAt": status["startedAt"]} if "startedAt" in status else {}
+    names = (status.get("resolved") or {}).get("segments") or ()
+    return [_segments_info({**one, **started}, ended=ended) for one in names]
+
+
+def _segments_info(result: Mapping[str, Any], *, ended: bool) -> Any:
+    return egress.SegmentsInfo(
+        playlist_name=result.get("playlistName", ""),
+        live_playlist_name=result.get("livePlaylistName", ""),
+        duration=_duration(result) if ended else 0,
+        size=result.get("size", 0),
+        playlist_location=result.get("playlistLocation", ""),
+        live_playlist_location=result.get("livePlaylistLocation", ""),
+        segment_count=result.get("segmentCount", 0),
+        started_at=_nanoseconds(result.get("startedAt")),
+        ended_at=_nanoseconds(result.get("endedAt")) if ended else 0,
+    )
+
+
 def _file(result: Mapping[str, Any]) -> Any:
     return egress.FileInfo(
         filename=result.get("filename", ""),
         started_at=_nanoseconds(result.get("startedAt")),
         ended_at=_nanoseconds(result.get("endedAt")),
-        duration=round(parse_duration(result.get("duration", "0s")) * 1000) * 10**6,
+        duration=_duration(result),
         size=result.get("size", 0),
         location=result.get("location", ""),
     )
+
+
+def _duration(result: Mapping[str, Any]) -> int:
+    return round(parse_duration(result.get("duration", "0s")) * 1000) * 10**6
 
 
 def _echo(info: Any, kind: str, spec: Spec) -> None:
     """The request as LiveKit shows it. Fields and values of ours that LiveKit does not know are left out."""
     request = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"webhooks"})
     shared = request.get("storage") or {}
-    request["fileOutputs"] = [
-        _redacted({**({} if own else shared), **output})
-        for output, own in zip(
-            request["fileOutputs"], (one.destinations for one in spec.file_outputs), strict=True
-        )
-    ]
+    for field, outputs in (("fileOutputs", spec.file_outputs), ("segmentOutputs", spec.segment_outputs)):
+        request[field] = [
+            _redacted({**({} if one.destinations else shared), **output})
+            for output, one in zip(request[field], outputs, strict=True)
+        ]
     target = info.track_composite if kind == TRACK_COMPOSITE_KIND else info.participant
     ParseDict(request, target, ignore_unknown_fields=True)
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AliasChoices,
@@ -24,6 +24,7 @@ from pydantic import (
     Field,
     ValidationError,
     computed_field,
+    model_validator,
 )
 
 from egress_recorder import versions
@@ -48,12 +49,30 @@ from egress_recorder.filetypes import (
     types_holding,
 )
 from egress_recorder.naming import (
+    PLAYLIST_EXTENSION,
     TOKENS,
     TRACK_TOKENS,
     NameValues,
     in_words,
+    is_playlist,
     refuse_meaningless,
     resolve_filepath,
+    resolve_prefix,
+)
+from egress_recorder.segment_documents import (
+    ManifestPlaylist,
+    ManifestSegment,
+    SegmentOutputConfig,
+    SegmentResult,
+)
+from egress_recorder.segmentation import (
+    DEFAULT_SEGMENT_DURATION,
+    LONGEST_SEGMENT_DURATION,
+    SegmentContainer,
+    SegmentNames,
+    SegmentSuffix,
+    segment_names,
+    unfit_durations,
 )
 from egress_recorder.spans import PartMedia
 from egress_recorder.vocabulary import (
@@ -124,6 +143,20 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "in_words",
     "refuse_meaningless",
     "resolve_filepath",
+    "resolve_prefix",
+    "PLAYLIST_EXTENSION",
+    "is_playlist",
+    "DEFAULT_SEGMENT_DURATION",
+    "LONGEST_SEGMENT_DURATION",
+    "ManifestPlaylist",
+    "ManifestSegment",
+    "SegmentContainer",
+    "SegmentNames",
+    "SegmentSuffix",
+    "SegmentOutputConfig",
+    "SegmentResult",
+    "segment_names",
+    "unfit_durations",
 ]
 
 CONTRACT_VERSION = 2
@@ -146,11 +179,11 @@ TERMINATION_MESSAGE_LIMIT = 4096
 
 
 class Part(_Model):
-    """One file written by one recorder process. `location` is empty until the upload succeeded."""
+    """One file, or the segments of one HLS output, written by one recorder process. `location` is empty until the upload succeeded."""
 
     part: int = Field(ge=1)
-    output: int = Field(default=0, ge=0, description="index in fileOutputs")
-    filename: str
+    output: int = Field(default=0, ge=0, description="number of the output: fileOutputs, then segmentOutputs")
+    filename: str = Field(description="of segments the playlist")
     location: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -242,7 +275,10 @@ class RecorderConfig(_Model):
     room_id: str = ""
     source: Source
     encoding: Encoding = Encoding()
-    outputs: tuple[FileOutputConfig, ...] = Field(min_length=1, max_length=10)
+    outputs: tuple[FileOutputConfig, ...] = Field(default=(), max_length=10)
+    segments: tuple[SegmentOutputConfig, ...] = Field(
+        default=(), max_length=10, description="HLS outputs", json_schema_extra={"since": 2}
+    )
     join_timeout: float | None = Field(default=None, description="seconds; None: wait for ever")
     track_timeout: float = 30.0
     rejoin_timeout: float = 0.0
@@ -261,6 +297,22 @@ class RecorderConfig(_Model):
     )
     requested_at: datetime
     prior: Prior = Prior()
+
+    @model_validator(mode="after")
+    def _has_outputs(self) -> Self:
+        if not self.every_output:
+            raise ValueError("a recording needs an output: fileOutputs or segmentOutputs")
+        return self
+
+    @property
+    def every_output(self) -> tuple[FileOutputConfig | SegmentOutputConfig, ...]:
+        """All outputs by their number: files, then segments."""
+        return (*self.outputs, *self.segments)
+
+    def name_of(self, output: int) -> str:
+        """Return an output as the user wrote it."""
+        files = len(self.outputs)
+        return f"fileOutputs[{output}]" if output < files else f"segmentOutputs[{output - files}]"
 
     @classmethod
     def parse(cls, text: str | bytes) -> RecorderConfig:
@@ -334,6 +386,7 @@ class RecorderStatus(_Model):
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
     file_results: tuple[FileResult, ...] = ()
+    segment_results: tuple[SegmentResult, ...] = ()
     manifest_location: str = ""
     backup_storage_writes: int = Field(default=0, description="files that went to a backup storage")
     troubles: Mapping[str, str] = Field(
@@ -383,6 +436,7 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"file_results": tuple(one.model_copy(update={"presigned": ""}) for one in r.file_results)},
     lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
     lambda _: {"parts": (), "file_results": ()},
+    lambda _: {"segment_results": ()},
     lambda _: {"troubles": {}},
     lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
 )
@@ -435,6 +489,9 @@ class Manifest(_Model):
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
     media: tuple[PartMedia, ...] = Field(default=(), description="what each part's file holds")
+    playlists: tuple[ManifestPlaylist, ...] = Field(
+        default=(), description="LiveKit's `playlists`: HLS outputs and their segments that were uploaded"
+    )
     progress: Progress = Progress()
     error: str = ""
     details: str = ""
@@ -467,7 +524,7 @@ class Manifest(_Model):
                 sha256=_hash(media.get(part.part), part.output),
             )
             for part in self.parts
-            if part.location
+            if part.location and not is_playlist(part.filename)
         )
 
     @classmethod

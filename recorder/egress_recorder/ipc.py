@@ -6,7 +6,7 @@ and exit code; the capture process owns LiveKit and media, writes files into the
 
 Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand`. End of file on the command
 pipe means that the supervisor is gone: stop as interrupted.
-Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SpansChanged`, and `Ended` as the last one. A capture
+Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SegmentClosed`, `SpansChanged`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
 
 Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from egress_recorder.filetypes import FileType
+from egress_recorder.segmentation import SegmentRequest
 from egress_recorder.spans import MediaGap, TrackSpan
 from egress_recorder.vocabulary import (
     Encoding,
@@ -65,6 +66,8 @@ class CaptureRequest(Message):
     """Scratch directory of this part, exists and is empty."""
     files: tuple[FileType, ...] = ("MP4",)
     """The types of the files to write, each once; named `filetypes.scratch_name`."""
+    segments: tuple[SegmentRequest, ...] = ()
+    """HLS outputs. Each is a directory, named `segmentation.directory_name`, and comes after `files` in lists of files."""
     continuing: bool = False
     """A part of this recording has media already: absence ends it naturally after max(rejoinTimeout, 30 s)
     instead of failing."""
@@ -136,6 +139,25 @@ class ProgressReport(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SegmentClosed(Message):
+    """A segment of an HLS output is complete."""
+
+    event: Literal["segment"] = "segment"
+    output: int
+    """Index in `CaptureRequest.segments`."""
+    number: int
+    """Counts the segments of this part from 0."""
+    name: str
+    """Of the file in the output's directory."""
+    start: float
+    """Seconds of media time."""
+    duration: float
+    started_at: datetime
+    """Wall clock of its beginning, without what the receiver held the media back."""
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpansChanged(Message):
     """What this part's files hold of which track changed: after `Started`, at most once per second and before `Ended`.
 
@@ -169,7 +191,7 @@ class Ended(Message):
 
 
 M = TypeVar("M", bound=Message)
-Event = Joined | TracksChanged | Started | ProgressReport | SpansChanged | Ended
+Event = Joined | TracksChanged | Started | ProgressReport | SegmentClosed | SpansChanged | Ended
 
 _SOURCES: dict[str, type[ParticipantSource | TrackCompositeSource]] = {
     "participant": ParticipantSource,
@@ -202,7 +224,8 @@ def _request(document: dict[str, Any]) -> CaptureRequest:
         "encoding": Encoding(**document["encoding"]),
         "limits": Limits(**document["limits"]),
     }
-    return CaptureRequest(**{**document, **known, "files": tuple(document["files"])})
+    segments = tuple(SegmentRequest(**one) for one in document["segments"])
+    return CaptureRequest(**{**document, **known, "files": tuple(document["files"]), "segments": segments})
 
 
 def _command(document: dict[str, Any]) -> StopCommand | TokenCommand:

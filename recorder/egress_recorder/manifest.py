@@ -63,6 +63,7 @@ def merge(own: Manifest, existing: Manifest | None) -> Manifest:
         update={
             "parts": tuple(parts[key] for key in sorted(parts)),
             "gaps": tuple(gaps[key] for key in sorted(gaps)),
+            "playlists": tuple({one.location: one for one in (*existing.playlists, *own.playlists)}.values()),
             "media": bounded(media[number] for number in sorted(media)),
             "started_at": min((time for time in (own.started_at, existing.started_at) if time), default=None),
         }

@@ -42,6 +42,7 @@ EXTENSION = ".mp4"
 _KNOWN_EXTENSIONS = frozenset(
     {".mp4", ".ogg", ".mp3", ".webm", ".mkv", ".ts", ".m3u8", ".wav", ".flac", ".m4a", ".ivf"}
 )
+PLAYLIST_EXTENSION = ".m3u8"
 _TOKEN = re.compile(r"\{([^{}]*)\}")
 _DEFAULT_NAME = "{room_name}-{time}"
 LONGEST_COMPONENT = 200
@@ -110,14 +111,26 @@ def resolve_filepath(filepath: str, values: NameValues, extension: str = EXTENSI
     """
     if not filepath or filepath.endswith("/"):
         filepath += _DEFAULT_NAME
+    resolved = _filled(filepath, values)
+    stem, found = _split_extension(resolved)
+    return _bounded(f"{stem if found.lower() in _KNOWN_EXTENSIONS else resolved}{extension}")
+
+
+def resolve_prefix(prefix: str, values: NameValues) -> str:
+    """Return how the segments of an HLS output begin: as `resolve_filepath`, without an extension. Raises ContractError."""
+    return _bounded(_filled(prefix, values))
+
+
+def _filled(filepath: str, values: NameValues) -> str:
     # Normalised before the tokens are filled in: a value is one component and cannot climb.
     parts = [part for part in filepath.split("/") if part not in {"", ".", ".."}]
     path = "/".join(parts) or _DEFAULT_NAME
-    resolved = _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
     if set(_TOKEN.sub("", path)) & {"{", "}"}:
         raise ContractError(f"filepath {filepath!r} has a brace without its partner")
-    stem, found = _split_extension(resolved)
-    named = f"{stem if found.lower() in _KNOWN_EXTENSIONS else resolved}{extension}"
+    return _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
+
+
+def _bounded(named: str) -> str:
     made = "/".join(_cut(component) for component in named.split("/"))
     if (size := len(made.encode())) > LONGEST_NAME:
         raise ContractError(
@@ -176,6 +189,18 @@ def part_filename(filename: str, part: int) -> str:
         return filename
     stem, extension = _split_extension(filename)
     return f"{stem}-p{part}{extension}"
+
+
+def part_prefix(prefix: str, part: int) -> str:
+    """Return how the segments of part n begin, as `part_filename`."""
+    if set(tokens_of(prefix)) & set(PART_TOKENS):
+        return part_filename(prefix, part)
+    return prefix if part == 1 else f"{prefix}-p{part}"
+
+
+def is_playlist(filename: str) -> bool:
+    """Return whether this is the playlist of an HLS output: no type of file has its extension."""
+    return filename.endswith(PLAYLIST_EXTENSION)
 
 
 def unique_filename(filename: str, egress_id: str) -> str:

@@ -19,6 +19,7 @@ from egress_recorder.errors import RecorderError
 from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
+from egress_recorder.outputs.segments import SegmentOutput
 from egress_recorder.session_end import Ending
 from egress_recorder.session_presence import Gone, NeverCame, Presence
 from egress_recorder.sources.base import RoomEnd, Source
@@ -54,10 +55,14 @@ class Session:
             now=clock(),
         )
         spec, files = session_values.media_spec(request), session_values.file_specs(request)
-        self._specs = [of_file for _, of_file in files]
-        self._files = FanOut(
-            [OUTPUTS[file_type].open(Path(request.directory), of_file) for file_type, of_file in files]
-        )
+        segments, directory = session_values.segment_specs(request), Path(request.directory)
+        self._specs = [*(of_file for _, of_file in files), *segments]
+        self._segments = [
+            SegmentOutput(directory, of_segments, wanted, index=index)
+            for index, (of_segments, wanted) in enumerate(zip(segments, request.segments, strict=True))
+        ]
+        opened = [OUTPUTS[file_type].open(directory, of_file) for file_type, of_file in files]
+        self._files = FanOut([*opened, *self._segments])
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             spec,
@@ -159,6 +164,7 @@ class Session:
     def _decide(self, source: Source, task: asyncio.Task[RoomEnd]) -> None:
         now = self._clock()
         self._note_start()
+        self._tell_segments()
         self._gate(now)
         self._report(now)
         if task.done():
@@ -218,6 +224,25 @@ class Session:
         )
         self._tell_spans()
 
+    def _tell_segments(self) -> None:
+        origin = self._pipeline.origin
+        if not self._started or origin is None:
+            return
+        held_back = self._pipeline.numbers.corrections.receive_delay
+        for index, output in enumerate(self._segments):
+            for segment in output.take():
+                self._emit(
+                    ipc.SegmentClosed(
+                        output=index,
+                        number=segment.number,
+                        name=segment.name,
+                        start=round(segment.start, 6),
+                        duration=round(segment.duration, 6),
+                        started_at=self._wall_of(origin + segment.start - held_back),
+                        size=segment.size,
+                    )
+                )
+
     def _tell_spans(self) -> None:
         changed = session_values.spans_changed(self._pipeline.journal, self._pipeline.origin)
         if changed:
@@ -247,6 +272,7 @@ class Session:
         except RecorderError as error:
             ending = session_end.failed(error)
             finished = Finished(self._pipeline.origin, self._pipeline.numbers)
+        self._tell_segments()
         self._tell_spans()
         if finished.origin is None:
             ending = session_end.without_media(ending, continuing=self._request.continuing)

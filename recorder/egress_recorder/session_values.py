@@ -25,7 +25,11 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     """Return what is encoded: of participants picture and sound, of tracks what was asked for; as far as a file holds it."""
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
-    pictures = any(FILE_KINDS[file_type].pictures for file_type in request.files)
+    in_files = any(FILE_KINDS[file_type].pictures for file_type in request.files)
+    pictures = in_files or bool(request.segments)
+    boundaries = min((one.duration for one in request.segments), default=None)
+    # LiveKit's rule (reference livekit-egress.md §3.6): segments alone have key frames where they begin, whatever was asked for.
+    interval = encoding.key_frame_interval if in_files or boundaries is None else float(boundaries)
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,
@@ -35,7 +39,8 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
         video=pictures and (tracks is None or bool(tracks.video_track_id)),
         audio=tracks is None or bool(tracks.audio_track_id),
         profile=_PROFILES[encoding.video_codec],
-        key_frame_interval=encoding.key_frame_interval,
+        key_frame_interval=interval,
+        segment_duration=boundaries,
     )
 
 
@@ -53,6 +58,12 @@ def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:
         )
 
     return [(file_type, of(file_type)) for file_type in request.files]
+
+
+def segment_specs(request: ipc.CaptureRequest) -> list[MediaSpec]:
+    """Return what the segments of each HLS output hold: LiveKit's AAC, whatever a file has."""
+    rate = audio_rate("aac", request.encoding.audio_frequency)
+    return [replace(media_spec(request), audio_codec="aac", audio_frequency=rate) for _ in request.segments]
 
 
 def encoded_sound(specs: Iterable[MediaSpec]) -> list[MediaSpec]:

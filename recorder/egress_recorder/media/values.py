@@ -52,10 +52,18 @@ class MediaSpec:
     audio_codec: SoundCodec = "aac"
     audio_frequency: int = SAMPLE_RATE
     """Hz in the file."""
+    segment_duration: int | None = None
+    """Seconds between the boundaries at which segments begin, each with a key frame; None: there are none."""
 
     def group(self, index: int) -> int:
-        """Return the number of the group of pictures of frame `index`; each begins with a key frame."""
-        return math.floor(index / (self.key_frame_interval * self.framerate) + 1e-9)
+        """Return the number of the group of pictures of frame `index`; each begins with a key frame.
+
+        The union of what was asked for: numbers grow at every key frame of the interval and at every boundary.
+        """
+        groups = math.floor(index / (self.key_frame_interval * self.framerate) + 1e-9)
+        if self.segment_duration is not None:
+            groups += index // (self.segment_duration * self.framerate)
+        return groups
 
     @property
     def longest_group(self) -> int:

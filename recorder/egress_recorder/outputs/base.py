@@ -38,16 +38,22 @@ def _always(packet: bytes) -> bool:  # noqa: ARG001 - as the check of a containe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
-    """One type of file. `muxer` and `options` are FFmpeg's; `finished` completes a closed file of so many samples."""
+class Format:
+    """How a file is written. `muxer` and `options` are FFmpeg's; `finished` completes a closed file of so many samples."""
 
-    file_type: FileType
     muxer: str
     options: Mapping[str, str] = field(default_factory=dict)
     """While it grows."""
+    finished: Callable[[Path, int], None] = _nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container(Format):
+    """One type of file."""
+
+    file_type: FileType
     final_options: Mapping[str, str] = field(default_factory=dict)
     """When a killed recorder's file is copied into a clean one."""
-    finished: Callable[[Path, int], None] = _nothing
     whole: Callable[[bytes], bool] = _always
     """Asked of the last packet of a killed recorder's file: False when it was cut."""
 
@@ -59,7 +65,7 @@ class Container:
 class ContainerOutput:
     """One growing file; an `Output`."""
 
-    def __init__(self, container: Container, directory: Path, spec: MediaSpec, *, filename: str) -> None:
+    def __init__(self, container: Format, directory: Path, spec: MediaSpec, *, filename: str) -> None:
         self.filename = filename
         sound: set[Codec] = {spec.audio_codec} if spec.audio else set()
         self.takes: frozenset[Codec] = frozenset(sound | {"h264"} if spec.video else sound)

@@ -12,7 +12,11 @@ from egress_recorder.redact import redact
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
+from egress_recorder.supervisor.playlists import Published
+from egress_recorder.supervisor.segment_results import manifest_playlists, segment_results
 from egress_recorder.supervisor.verdict import Verdict
+
+_Told = ipc.Joined | ipc.TracksChanged | ipc.Started | ipc.ProgressReport | ipc.SpansChanged | ipc.Ended
 
 
 class Account:
@@ -26,8 +30,9 @@ class Account:
         self._now = now
         self._verdict: Verdict | None = None
         self._earlier_backup = False
+        self._stored: dict[int, Published] = {}
 
-    def mirror(self, event: ipc.Event, *, part: int, ending: bool) -> None:
+    def mirror(self, event: _Told, *, part: int, ending: bool) -> None:
         """Take in what the capture process of a part says. `ending`: it was told to end already."""
         if isinstance(event, ipc.Joined):
             self.names.learn(room_id=event.room_id)
@@ -64,7 +69,15 @@ class Account:
             progress=self.ledger.progress(),
             started_at=self.ledger.started_at,
             file_results=self.ledger.file_results(len(self._config.outputs)),
+            segment_results=segment_results(
+                self.ledger.parts(), self._stored, first=len(self._config.outputs)
+            ),
         )
+
+    def stored(self, index: int, published: Published) -> None:
+        """Note what of HLS output `index` is in its storage now."""
+        self._stored[index] = published
+        self.publish()
 
     def report(self, trouble: Trouble, sentence: str) -> None:
         """Say that something is not as it should be, although the recording goes on."""
@@ -117,6 +130,7 @@ class Account:
             parts=self.ledger.parts(),
             gaps=self.ledger.gaps(),
             media=self.ledger.media(),
+            playlists=manifest_playlists(self._stored),
             progress=self.ledger.progress(),
             error=redact(verdict.error) if verdict else "",
             details=self._details(verdict) if verdict else "",

@@ -21,6 +21,7 @@ from egress_recorder.supervisor.destinations import Destinations
 from egress_recorder.supervisor.part import PartEnd, PartRunner
 from egress_recorder.supervisor.process import CaptureChild
 from egress_recorder.supervisor.scratch import ScratchWatch
+from egress_recorder.supervisor.segments import SegmentLane
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.verdict import Verdict
 
@@ -67,6 +68,17 @@ class Supervisor:
             on_change=self._request_manifest,
             on_backup=self._destinations.use_backup,
             scratch=self._scratch,
+            lanes=[
+                SegmentLane(
+                    self._account,
+                    config,
+                    index=index,
+                    hold_pause=settings.hold_pause,
+                    on_change=self._request_manifest,
+                    on_backup=self._destinations.use_backup,
+                )
+                for index in range(len(config.segments))
+            ],
         )
         self._runner = PartRunner(
             config,
@@ -127,7 +139,7 @@ class Supervisor:
                     details=verdict.details,
                 )
                 writer = await destinations
-                failures = await self._delivery.finished()
+                failures = await self._delivery.finished(over=verdict.phase is not Phase.INTERRUPTED)
                 if self._storage_error is not None:
                     verdict = verdicts.of_error(self._storage_error)
                 verdict = verdicts.with_cut_files(verdict, self._delivery.cut)

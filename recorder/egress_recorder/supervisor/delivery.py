@@ -17,12 +17,14 @@ from typing import Any
 
 from egress_recorder.contract import Trouble
 from egress_recorder.errors import MediaError, RecorderError
-from egress_recorder.ipc import Ended
+from egress_recorder.ipc import Ended, SegmentClosed
+from egress_recorder.segmentation import directory_name
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.copies import upload_everywhere
 from egress_recorder.supervisor.mending import Files, Mender
 from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.scratch import ScratchWatch
+from egress_recorder.supervisor.segments import SegmentLane
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
 
@@ -44,6 +46,7 @@ class Delivery:
         on_change: Callable[[], None],
         on_backup: Callable[[Output], None],
         scratch: ScratchWatch,
+        lanes: Sequence[SegmentLane] = (),
     ) -> None:
         """`hold_pause`: seconds between two tries with a last copy; None: it stays where it is, nobody waits."""
         self._account = account
@@ -55,6 +58,7 @@ class Delivery:
         self._held: set[PartFile] = set()
         self._released = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
+        self._lanes = lanes
         self._tasks: list[asyncio.Task[list[RecorderError]]] = []
         self._outputs: Sequence[Output] = ()
         self._probed = asyncio.Event()
@@ -69,6 +73,10 @@ class Delivery:
         """The destinations can be written: uploads may begin."""
         self._outputs = outputs
         self._probed.set()
+        assert self._group is not None
+        of_segments = outputs[len(outputs) - len(self._lanes) :]
+        for lane, output in zip(self._lanes, of_segments, strict=True):
+            self._tasks.append(self._group.create_task(lane.run(output), name=f"segments-{output.index}"))
 
     def give_up(self) -> None:
         """A destination cannot be written: nothing will be uploaded."""
@@ -77,28 +85,51 @@ class Delivery:
     def release(self) -> None:
         """The process has to go: a last copy is tried once more and given up."""
         self._released.set()
+        for lane in self._lanes:
+            lane.release()
+
+    def segment_closed(self, number: int, directory: Path, segment: SegmentClosed) -> None:
+        """Deliver a segment of a growing part."""
+        if not 0 <= segment.output < len(self._lanes):
+            logger.warning("a segment of an unknown output is left out", extra={"output": segment.output})
+            return
+        path = directory / directory_name(segment.output) / Path(segment.name).name
+        self._lanes[segment.output].closed(number, path, segment)
 
     def complete_part(self, number: int, paths: Sequence[Path], ended: Ended) -> None:
         """Deliver the files that the capture process has closed; one that it could not write on is finalised."""
         self._ledger.progressed(number, ended.progress)
-        sizes = tuple(path.stat().st_size if path.exists() else 0 for path in paths)
+        paths, segments = self._split(number, paths)
+        whole = (path.stat().st_size if path.exists() else 0 for path in paths)
+        sizes = (*whole, *(size for _, size in segments.values()))
         self._ledger.ended(
             number, duration=ended.progress.duration, sizes=sizes, reason=ended.reason, at=ended.ended_at
         )
         files = dict(enumerate(paths))
         broken = {file for file, path in files.items() if path.name in ended.problems}
-        if not broken:
+        self.cut += ended.problems.values()
+        if not ended.problems:
             self._begin(number, self._deliver(number, files))
             return
-        self.cut += ended.problems.values()
-        self._begin(number, self._mended(number, self._mender.broken(number, files, broken)))
+        self._begin(number, self._mended(number, self._mender.broken(number, files, broken, segments)))
 
     def crashed_part(self, number: int, paths: Sequence[Path]) -> None:
         """Finalise and deliver the files that a crashed capture process left."""
-        self._begin(number, self._mended(number, self._mender.crashed(number, dict(enumerate(paths)))))
+        paths, segments = self._split(number, paths)
+        mending = self._mender.crashed(number, dict(enumerate(paths)), segments)
+        self._begin(number, self._mended(number, mending))
 
-    async def finished(self) -> list[RecorderError]:
-        """Wait for all deliveries; return what failed."""
+    def _split(
+        self, number: int, paths: Sequence[Path]
+    ) -> tuple[Sequence[Path], dict[int, tuple[float, int]]]:
+        """Return the files of a part, and what it has of segments: these are on their way already."""
+        files = len(self._ledger.file_types)
+        return paths[:files], {files + n: lane.sum_of(number) for n, lane in enumerate(self._lanes)}
+
+    async def finished(self, *, over: bool) -> list[RecorderError]:
+        """Wait for all deliveries; return what failed. `over`: no other recorder goes on with the recording."""
+        for lane in self._lanes:
+            lane.finish(over=over)
         return [error for result in await asyncio.gather(*self._tasks) for error in result]
 
     def _begin(self, number: int, work: Coroutine[Any, Any, list[RecorderError]]) -> None:
@@ -115,7 +146,8 @@ class Delivery:
         if not self._outputs:
             return []
         names = self._account.names.final(number)
-        for output, name in enumerate(names):
+        # Those of playlists are told by who writes them.
+        for output, name in enumerate(names[: len(names) - len(self._lanes)]):
             self._ledger.named(number, output, filename=name)
         self._changed()
         began = asyncio.get_running_loop().time()
@@ -123,7 +155,7 @@ class Delivery:
             *(self._deliver_file(number, file, path, names) for file, path in files.items())
         )
         failures = [error for result in results for error in result]
-        if not failures:
+        if files and not failures:
             seconds = round(asyncio.get_running_loop().time() - began, 2)
             logger.info("part uploaded", extra={"part": number, "seconds": seconds, "files": len(files)})
         return failures

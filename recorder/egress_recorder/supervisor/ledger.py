@@ -64,8 +64,14 @@ class Ledger:
         types = [output.file_type for output in config.outputs]
         self.file_types = distinct(types)
         """One file of each is written per part."""
-        self.file_of = tuple(self.file_types.index(file_type) for file_type in types)
-        """The file that each output gets, as index in `file_types`."""
+        files = len(self.file_types)
+        self.file_count = files + len(config.segments)
+        """Files of a part; the segments of an HLS output count as one, after those of `file_types`."""
+        self.file_of = (
+            *(self.file_types.index(file_type) for file_type in types),
+            *range(files, self.file_count),
+        )
+        """The file that each output gets."""
         self._prior_parts = config.prior.parts
         self._prior_gaps = config.prior.gaps
         self._prior_started_at = config.prior.started_at
@@ -203,7 +209,7 @@ class Ledger:
                 for number, part in self._own.items()
                 if any(
                     file not in part.without and not self.is_stored(number, file)
-                    for file in range(len(self.file_types))
+                    for file in range(self.file_count)
                 )
             )
         )
@@ -271,7 +277,7 @@ class Ledger:
                     duration=part.duration,
                     over=part.ended_at is not None,
                     progress=part.progress,
-                    several=len(self.file_types) > 1,
+                    several=self.file_count > 1,
                 )
                 for part in self._own.values()
             ]

@@ -1,4 +1,4 @@
-"""Owns the file outputs of one recording: their storages, their backup storages, the names of their parts."""
+"""Owns the file and HLS outputs of one recording: their storages, their backup storages, the names of their parts."""
 
 from __future__ import annotations
 
@@ -11,20 +11,26 @@ from egress_recorder.contract import (
     Destination,
     FileOutputConfig,
     RecorderConfig,
+    SegmentNames,
+    SegmentOutputConfig,
     Source,
     Track,
     TrackCompositeSource,
+    unfit_durations,
 )
 from egress_recorder.errors import ConfigurationError
 from egress_recorder.filetypes import FILE_KINDS, problem
 from egress_recorder.manifest import ManifestPlace
 from egress_recorder.naming import (
     PART_TOKENS,
+    PLAYLIST_EXTENSION,
     NameValues,
     manifest_filename,
     part_filename,
+    part_prefix,
     refuse_meaningless,
     resolve_filepath,
+    resolve_prefix,
     tokens_of,
 )
 from egress_recorder.retry import Deadline, RetryPolicy
@@ -46,18 +52,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file output, opened. `backup` takes the file when its storage has failed for good."""
+    """One file or HLS output, opened. `backup` takes the file when its storage has failed for good."""
 
     index: int
     filepath: str
     storage: Storage | WholeStorage
     uploader: Uploader
     backup: Target | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The output as the user wrote it."""
-        return f"fileOutputs[{self.index}]"
+        return self.label or f"fileOutputs[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +94,12 @@ async def open_outputs(
 ) -> tuple[Output, ...]:
     """Open all outputs in a thread (an SDK's import takes a while). Raises ConfigurationError."""
 
-    def opened(destination: Destination, where: str, output: FileOutputConfig, deadline: Deadline) -> Target:
+    def opened(
+        destination: Destination,
+        where: str,
+        output: FileOutputConfig | SegmentOutputConfig,
+        deadline: Deadline,
+    ) -> Target:
         context = StorageContext(where=where, credentials_root=credentials_root, volumes_root=volumes_root)
         storage = open_storage(destination, context)
         uploader = Uploader(
@@ -103,8 +115,8 @@ async def open_outputs(
 
     def open_all() -> tuple[Output, ...]:
         outputs = []
-        for index, output in enumerate(config.outputs):
-            where = f"fileOutputs[{index}]"
+        for index, output in enumerate(config.every_output):
+            where = config.name_of(index)
             target = opened(output.destination, where, output, deadlines.storage)
             backup = (
                 None
@@ -118,6 +130,7 @@ async def open_outputs(
                     storage=target.storage,
                     uploader=target.uploader,
                     backup=backup,
+                    label=where,
                 )
             )
         return tuple(outputs)
@@ -129,9 +142,9 @@ def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[
     """Return where manifests go, one per destination and directory, and which destinations are only probed."""
     sharers: dict[tuple[str, str], list[Output]] = {}
     # An output that wants its manifest decides for the directory; a disabled one beside it changes nothing.
-    for output in sorted(outputs, key=lambda output: config.outputs[output.index].disable_manifest):
+    for output in sorted(outputs, key=lambda output: config.every_output[output.index].disable_manifest):
         key = manifest_filename(output.filepath, config.egress_id)
-        sharers.setdefault((config.outputs[output.index].destination.model_dump_json(), key), []).append(
+        sharers.setdefault((config.every_output[output.index].destination.model_dump_json(), key), []).append(
             output
         )
     return tuple(
@@ -139,7 +152,7 @@ def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[
             first.storage,
             key,
             first.name,
-            written=not config.outputs[first.index].disable_manifest,
+            written=not config.every_output[first.index].disable_manifest,
             sharers=tuple(output.name for output in (first, *others)),
         )
         for (_, key), (first, *others) in sharers.items()
@@ -179,6 +192,12 @@ class Names:
         self._extensions = [FILE_KINDS[output.file_type].extension for output in config.outputs]
         _refuse_unfit(config)
         self._paths = [self._checked(output.filepath, index) for index, output in enumerate(config.outputs)]
+        self._segments = [
+            self._with_segments(
+                SegmentNames(playlist=output.playlist, prefix=output.prefix, live=output.live_playlist), index
+            )
+            for index, output in enumerate(config.segments)
+        ]
 
     @property
     def publisher_identity(self) -> str:
@@ -193,16 +212,41 @@ class Names:
         if update:
             self._values = self._values.model_copy(update=update)
             self._paths = [self._resolve(path, index) for index, path in enumerate(self._paths)]
+            self._segments = [self._with_segments(names, index) for index, names in enumerate(self._segments)]
 
     def of_part(self, number: int) -> tuple[str, ...]:
-        """Return the part's name in each output as far as it is known."""
-        return tuple(part_filename(path, number) for path in self._paths)
+        """Return the part's name in each output as far as it is known; of an HLS output its playlist's."""
+        files = (part_filename(path, number) for path in self._paths)
+        return (*files, *(self._of_part(names, number).playlist for names in self._segments))
 
     def final(self, number: int) -> tuple[str, ...]:
         """Return the part's name in each output, complete."""
-        missing = {token for path in self._paths for token in tokens_of(path)} - set(PART_TOKENS)
-        self.learn(**dict.fromkeys(missing, UNKNOWN))
+        self._learn_missing()
         return self.of_part(number)
+
+    def segments(self, index: int, number: int) -> SegmentNames:
+        """Return how playlists and segments of a part are called in HLS output `index`, complete."""
+        self._learn_missing()
+        return self._of_part(self._segments[index], number)
+
+    def per_part(self, index: int) -> bool:
+        """Return whether each part has a playlist of its own in HLS output `index`; else one goes on over all of them."""
+        return _tells_parts(self._segments[index].playlist)
+
+    def _of_part(self, names: SegmentNames, number: int) -> SegmentNames:
+        """The playlist goes on over all parts, its segments must not replace those of an earlier one."""
+        return SegmentNames(
+            playlist=part_filename(names.playlist, number)
+            if _tells_parts(names.playlist)
+            else names.playlist,
+            prefix=part_prefix(names.prefix, number),
+            live=part_filename(names.live, number) if _tells_parts(names.live) else names.live,
+        )
+
+    def _learn_missing(self) -> None:
+        segments = (path for one in self._segments for path in (one.playlist, one.prefix, one.live))
+        used = {token for path in (*self._paths, *segments) for token in tokens_of(path)}
+        self.learn(**dict.fromkeys(used - set(PART_TOKENS), UNKNOWN))
 
     def learn_source(self, tracks: Iterable[Track]) -> None:
         """Take up where the one track that is recorded comes from, in LiveKit's spelling: screen_share."""
@@ -224,10 +268,31 @@ class Names:
         except ContractError as error:
             raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
 
+    def _with_segments(self, names: SegmentNames, index: int) -> SegmentNames:
+        try:
+            for path in (names.playlist, names.prefix, names.live):
+                refuse_meaningless(path, one_track=self._values.track_id is not None, resource=False)
+            return SegmentNames(
+                playlist=resolve_filepath(names.playlist, self._values, PLAYLIST_EXTENSION),
+                prefix=resolve_prefix(names.prefix, self._values),
+                live=names.live and resolve_filepath(names.live, self._values, PLAYLIST_EXTENSION),
+            )
+        except ContractError as error:
+            raise ConfigurationError(f"segmentOutputs[{index}]: {error}") from None
+
+
+def _tells_parts(path: str) -> bool:
+    return bool(set(tokens_of(path)) & set(PART_TOKENS))
+
 
 def _refuse_unfit(config: RecorderConfig) -> None:
-    """Refuse files that cannot hold what is asked for; the schema of the resources does it before."""
+    """Refuse outputs that cannot hold what is asked for; the schema of the resources does it before."""
     source = config.source
+    if odd := unfit_durations([output.duration for output in config.segments]):
+        raise ConfigurationError(f"segmentOutputs: {odd}")
+    if config.segments:
+        # Segments hold both; files beside them may hold the sound alone.
+        return
     tracks = source if isinstance(source, TrackCompositeSource) else None
     unfit = problem(
         [output.file_type for output in config.outputs],

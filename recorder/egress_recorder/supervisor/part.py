@@ -10,6 +10,7 @@ from pathlib import Path
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, RecorderConfig
 from egress_recorder.errors import ConfigurationError
+from egress_recorder.segmentation import SegmentRequest
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.attempt import AttemptEnd, CaptureAttempt
 from egress_recorder.supervisor.delivery import Delivery
@@ -106,6 +107,9 @@ class PartRunner:
 
         def on_event(event: ipc.Event) -> None:
             nonlocal files
+            if isinstance(event, ipc.SegmentClosed):
+                self._delivery.segment_closed(number, directory, event)
+                return
             self._account.mirror(event, part=number, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
                 files = event.files
@@ -131,6 +135,9 @@ class PartRunner:
             limits=config.limits,
             directory=str(directory),
             files=ledger.file_types,
+            segments=tuple(
+                SegmentRequest(container=one.container, duration=one.duration) for one in config.segments
+            ),
             continuing=ledger.has_media,
             recorded=recorded,
             recorded_bytes=recorded_bytes,

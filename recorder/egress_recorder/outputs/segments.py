@@ -1,0 +1,121 @@
+"""Owns the segments of an HLS output: a file per segment, begun by the key frame at its boundary, whole once it is closed.
+
+Each segment is a container of its own (MPEG-TS, or fragments of MP4 whose header is shared), so that what is closed is
+complete and what a kill leaves open plays as far as it goes. The packets' times go on over all segments.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_recorder.errors import MediaError
+from egress_recorder.media.packets import EncodedPacket
+from egress_recorder.media.values import Codec, MediaSpec
+from egress_recorder.outputs.base import ContainerOutput, Format
+from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, SegmentRequest, directory_name
+
+FORMATS: Mapping[SegmentContainer, Format] = {
+    # No offset of the times, and a mark for demuxers that the counters of its packets begin anew.
+    "TS": Format(muxer="mpegts", options={"mpegts_copyts": "1", "mpegts_flags": "+initial_discontinuity"}),
+}
+_TICK = 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClosedSegment:
+    """One segment that is complete: file `name` below the output's directory. `start` is its file time, seconds."""
+
+    number: int
+    name: str
+    start: float
+    duration: float
+    size: int
+
+
+class SegmentOutput:
+    """An `Output` that is a directory of segments. `take` hands out those that were closed since the last call."""
+
+    def __init__(self, directory: Path, spec: MediaSpec, request: SegmentRequest, *, index: int) -> None:
+        self.filename = directory_name(index)
+        sound: set[Codec] = {spec.audio_codec} if spec.audio else set()
+        self.takes: frozenset[Codec] = frozenset(sound | {"h264"} if spec.video else sound)
+        self._directory = directory / self.filename
+        self._directory.mkdir()
+        self._spec, self._request = spec, request
+        self._open: ContainerOutput | None = None
+        self._main = "video" if spec.video else "audio"
+        self._number, self._start, self._end = 0, 0.0, 0.0
+        self._fresh = True
+        self._before = 0
+        self._done: deque[ClosedSegment] = deque()
+        self._closed = False
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes of all segments on disk."""
+        return self._before + (self._open.bytes_written if self._open else 0)
+
+    def take(self) -> list[ClosedSegment]:
+        """Return the segments that were closed meanwhile; may be called from any thread."""
+        taken = []
+        while self._done:
+            taken.append(self._done.popleft())
+        return taken
+
+    def write(self, packet: EncodedPacket) -> None:
+        """Write one packet; a key frame at or after the next boundary begins a segment."""
+        if self._closed:
+            raise MediaError(f"{self.filename} is closed")
+        if self._open is not None and self._begins_one(packet):
+            self._finish(packet.file_time)
+        if self._open is None:
+            self._begin(packet)
+        assert self._open is not None
+        self._open.write(packet)
+        if packet.kind == self._main:
+            # Sound may come before the first picture, and belongs to its segment.
+            self._start = packet.file_time if self._fresh else self._start
+            self._fresh = False
+            self._end = packet.file_time + packet.duration
+
+    def close(self) -> None:
+        """Close the last segment."""
+        if not self._closed:
+            self._closed = True
+            self._finish(self._end)
+
+    def _begins_one(self, packet: EncodedPacket) -> bool:
+        boundary = (math.floor(self._start / self._request.duration + _TICK) + 1) * self._request.duration
+        if packet.file_time < boundary - _TICK:
+            return False
+        return packet.packet.is_keyframe if self._spec.video else True
+
+    def _begin(self, packet: EncodedPacket) -> None:
+        self._start, self._fresh = packet.file_time, True
+        name = f"{self._number:05d}{EXTENSIONS[self._request.container]}"
+        self._open = ContainerOutput(
+            FORMATS[self._request.container], self._directory, self._spec, filename=name
+        )
+
+    def _finish(self, end: float) -> None:
+        segment, self._open = self._open, None
+        if segment is None:
+            return
+        segment.close()
+        size = segment.bytes_written
+        if size:
+            self._before += size
+            self._done.append(
+                ClosedSegment(
+                    number=self._number,
+                    name=segment.filename,
+                    start=self._start,
+                    duration=end - self._start,
+                    size=size,
+                )
+            )
+            self._number += 1

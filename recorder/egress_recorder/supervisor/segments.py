@@ -1,0 +1,239 @@
+"""Owns the way of one HLS output's segments into its storage: in order, again and again, and only then into the playlist.
+
+A storage that is away delays segments and nothing else: they wait in the scratch directory, whose watch ends the part before it is
+full. After `uploadTimeout` they go to the backup storage, with a playlist of its own there; what nobody takes is held as a
+file is (`delivery.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from egress_recorder import ipc
+from egress_recorder.contract import RecorderConfig, Trouble
+from egress_recorder.errors import MediaError, RecorderError
+from egress_recorder.playlist import Entry
+from egress_recorder.segmentation import segment_key
+from egress_recorder.supervisor.account import Account
+from egress_recorder.supervisor.outputs import Output, Target
+from egress_recorder.supervisor.playlists import Playlists, publish_or_log
+from egress_recorder.threads import in_thread
+from egress_recorder.upload import Uploaded
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 2.0
+"""Seconds between two tries with a segment that was refused, and with the last playlist."""
+_LAST_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    part: int
+    path: Path
+    segment: ipc.SegmentClosed
+
+
+class SegmentLane:
+    """One HLS output from the first part to the end of this process."""
+
+    def __init__(
+        self,
+        account: Account,
+        config: RecorderConfig,
+        *,
+        index: int,
+        hold_pause: float | None,
+        on_change: Callable[[], None],
+        on_backup: Callable[[Output], None],
+    ) -> None:
+        """`index` is that in `config.segments`."""
+        self._account, self._config = account, config
+        self._wanted = config.segments[index]
+        self._index, self._output_index = index, len(config.outputs) + index
+        self._hold_pause = hold_pause
+        self._on_change, self._on_backup = on_change, on_backup
+        self._queue: asyncio.Queue[_Waiting | None] = asyncio.Queue()
+        self._closing = asyncio.Event()
+        self._released = asyncio.Event()
+        self._over = False
+        self._output: Output | None = None
+        self._target: Target | None = None
+        self._playlists: Playlists | None = None
+        self._part = 0
+        self._sums: dict[int, tuple[float, int]] = {}
+        self._failures: list[RecorderError] = []
+
+    def closed(self, part: int, path: Path, segment: ipc.SegmentClosed) -> None:
+        """Take over a segment that is complete."""
+        duration, size = self._sums.get(part, (0.0, 0))
+        self._sums[part] = (duration + segment.duration, size + segment.size)
+        self._queue.put_nowait(_Waiting(part=part, path=path, segment=segment))
+
+    def sum_of(self, part: int) -> tuple[float, int]:
+        """Return seconds and bytes of a part's segments."""
+        return self._sums.get(part, (0.0, 0))
+
+    def finish(self, *, over: bool) -> None:
+        """No segment follows; `over`: no other recorder goes on with the playlist."""
+        self._over = over
+        self._closing.set()
+        self._queue.put_nowait(None)
+
+    def release(self) -> None:
+        """The process has to go: what is not stored is tried once more and given up."""
+        self._released.set()
+
+    async def run(self, output: Output) -> list[RecorderError]:
+        """Store segments until `finish`; return what could not be stored."""
+        self._output = output
+        self._target = Target(storage=output.storage, uploader=output.uploader)
+        while (waiting := await self._queue.get()) is not None:
+            await self._store(waiting)
+        await self._conclude()
+        return self._failures
+
+    async def _store(self, waiting: _Waiting) -> None:
+        names = self._account.names.segments(self._index, waiting.part)
+        segment = waiting.segment
+        key = segment_key(
+            names.prefix,
+            suffix=self._wanted.suffix,
+            container=self._wanted.container,
+            number=segment.number,
+            at=segment.started_at,
+        )
+        uploaded: Uploaded | None = None
+        while True:
+            try:
+                uploaded = uploaded or await self._upload(key, waiting.path)
+                playlists = await self._playlists_of(waiting.part)
+                break
+            except MediaError as error:
+                self._failures.append(error)
+                return
+            except RecorderError as error:
+                if not await self._hold(waiting, error):
+                    self._failures.append(error)
+                    return
+        self._account.clear(Trouble.FILE_HELD)
+        playlists.add(
+            uploaded.key,
+            Entry(
+                uri="",
+                duration=segment.duration,
+                at=segment.started_at,
+                discontinuity=waiting.part != self._part,
+            ),
+        )
+        self._part = waiting.part
+        await in_thread("remove", lambda: waiting.path.unlink(missing_ok=True))
+        await publish_or_log(playlists, self._name)
+        self._tell(waiting.part, playlists)
+
+    @property
+    def _name(self) -> str:
+        return self._config.name_of(self._output_index)
+
+    async def _upload(self, key: str, path: Path) -> Uploaded:
+        """Upload to where the output's segments go now; a storage that has failed for good is left for its backup."""
+        assert self._target is not None
+        assert self._output is not None
+        try:
+            return await self._target.uploader.upload(key, path, on_sent=self._sent)
+        except RecorderError as error:
+            backup = self._output.backup
+            if isinstance(error, MediaError) or backup is None or self._target is backup:
+                raise
+            logger.warning(
+                "the storage has failed for good, segments go to the backup storage from here on",
+                extra={"output": self._name, "error": str(error)},
+            )
+            uploaded = await backup.uploader.upload(key, path, on_sent=self._sent)
+            self._target, self._playlists = backup, None
+            self._account.backed_up(self._name, error)
+            self._on_backup(self._output)
+            return uploaded
+
+    async def _playlists_of(self, part: int) -> Playlists:
+        """Return the playlists of a part: those of the one before, unless the name has a token that tells parts apart."""
+        assert self._target is not None
+        names = self._account.names.segments(self._index, part)
+        if self._playlists is not None and (
+            part == self._part or not self._account.names.per_part(self._index)
+        ):
+            return self._playlists
+        if self._playlists is not None:
+            await self._playlists.publish(ended=True)
+        made = Playlists(
+            self._target.storage,
+            name=self._name,
+            egress_id=self._config.egress_id,
+            key=names.playlist,
+            live=names.live,
+            target=self._wanted.duration,
+        )
+        await made.adopt(self._earlier())
+        self._playlists = made
+        return made
+
+    def _earlier(self) -> str:
+        """Return the key of the playlist that a former recorder of this recording used, "" for none."""
+        assert self._output is not None
+        if self._target is self._output.backup or self._account.names.per_part(self._index):
+            return ""
+        parts = [part for part in self._config.prior.parts if part.output == self._output_index]
+        return next((part.filename for part in reversed(parts) if part.location), "")
+
+    async def _hold(self, waiting: _Waiting, error: RecorderError) -> bool:
+        """Wait before the next try; return False when there is to be none."""
+        if self._released.is_set() or (self._closing.is_set() and self._hold_pause is None):
+            return False
+        logger.error(
+            "no storage takes a segment, it is held and tried again",
+            extra={"output": self._name, "path": str(waiting.path), "error": str(error)},
+        )
+        self._account.report(
+            Trouble.FILE_HELD,
+            f"{self._name}: no storage takes its segments; the recorder keeps them in its pod and goes on trying: correct what it"
+            f" says, or delete the resource to give them up: {error}",
+        )
+        try:
+            async with asyncio.timeout(self._hold_pause or _PAUSE):
+                await self._released.wait()
+        except TimeoutError:
+            pass
+        return True
+
+    async def _conclude(self) -> None:
+        """Write the last playlist, with its end when nobody goes on with it."""
+        playlists = self._playlists
+        if playlists is None or (playlists.is_stored and not self._over):
+            return
+        for attempt in range(_LAST_TRIES):
+            try:
+                await playlists.publish(ended=self._over)
+            except RecorderError as error:
+                if attempt + 1 == _LAST_TRIES or self._released.is_set():
+                    self._failures.append(error)
+                    return
+                await asyncio.sleep(_PAUSE)
+            else:
+                self._tell(self._part, playlists)
+                return
+
+    def _sent(self, size: int) -> None:
+        self._account.ledger.uploaded(size)
+        self._account.publish()
+
+    def _tell(self, part: int, playlists: Playlists) -> None:
+        published = playlists.published
+        ledger = self._account.ledger
+        if ledger.is_own(part):
+            ledger.named(part, self._output_index, filename=published.playlist, location=published.location)
+        self._account.stored(self._index, published)
+        self._on_change()
