@@ -6,8 +6,8 @@ from typing import Any, Literal, get_args
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.api_storage import BackupStorage, Place, at_most_one
-from egress_operator.schema import rule
+from egress_operator.api_storage import KINDS, BackupStorage, Place, at_most_one
+from egress_operator.schema import BRIEF, rule
 from egress_recorder.contract import (
     DEFAULT_SEGMENT_DURATION,
     LONGEST_SEGMENT_DURATION,
@@ -34,25 +34,31 @@ def _name(field: str) -> dict[str, Any]:
     }
 
 
+_RULES = [
+    at_most_one("segmentOutputs"),
+    rule(
+        "!has(self.livePlaylistName) || !self.livePlaylistName.contains('/') || (has(self.playlistName)"
+        f" && self.playlistName.contains('/') && {_LIVE_DIRECTORY} == {_MAIN_DIRECTORY})",
+        "livePlaylistName must be in the directory of playlistName: write it without a directory",
+    ),
+    rule(
+        "!has(self.livePlaylistName) || !has(self.playlistName) || self.livePlaylistName != self.playlistName",
+        "livePlaylistName cannot be the same as playlistName: choose another one",
+    ),
+]
+
+
+def _described(schema: dict[str, Any]) -> None:
+    """Add the rules; the destinations are described at fileOutputs."""
+    schema["x-kubernetes-validations"] = _RULES
+    for kind in KINDS:
+        schema["properties"][kind][BRIEF] = True
+
+
 class SegmentOutput(Place):
     """LiveKit's SegmentedFileOutput: HLS, segments and playlists to one destination, while it is recorded."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                at_most_one("segmentOutputs"),
-                rule(
-                    "!has(self.livePlaylistName) || !self.livePlaylistName.contains('/') || (has(self.playlistName)"
-                    f" && self.playlistName.contains('/') && {_LIVE_DIRECTORY} == {_MAIN_DIRECTORY})",
-                    "livePlaylistName must be in the directory of playlistName: write it without a directory",
-                ),
-                rule(
-                    "!has(self.livePlaylistName) || !has(self.playlistName) || self.livePlaylistName != self.playlistName",
-                    "livePlaylistName cannot be the same as playlistName: choose another one",
-                ),
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra=_described)
 
     protocol: Literal["DEFAULT_SEGMENTED_FILE_PROTOCOL", "HLS_PROTOCOL"] | None = Field(
         default=None, description="LiveKit's SegmentedFileProtocol; HLS (default): segments are MPEG-TS."

@@ -4,6 +4,7 @@ Standard library only, so that it starts in milliseconds. The scenario file hold
 last one repeats):
   join      false: never joins
   media     bytes of the first file, each other one has one more; absent: no media
+  segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes
   problems  of the progress reports
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
@@ -20,7 +21,7 @@ import signal
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Fake:
         steps = json.loads(scenario.read_text())
         self.step = steps[min(attempt, len(steps)) - 1]
         self.paths = [directory / f"media.{name.lower()}" for name in self.request["files"]]
+        self.segments = [directory / f"segments-{n}" for n in range(len(self.request["segments"]))]
         self.started_at = ""
         self.progress: dict[str, Any] = {}
         (scenario.parent / f"request-{attempt}.json").write_text(json.dumps(self.request))
@@ -52,8 +54,12 @@ class Fake:
         for number, path in enumerate(self.paths):
             path.write_bytes(b"M" * (size + number))
         self.started_at = now()
-        files = [path.name for path in self.paths]
+        files = [path.name for path in (*self.paths, *self.segments)]
         self.send("started", started_at=self.started_at, files=files, publisher_identity="alice")
+        for output, path in enumerate(self.segments):
+            path.mkdir()
+            for number in range(self.step.get("segments", 0)):
+                self.segment(output, path / f"{number:05d}.ts", number, size)
         for number in range(1, self.step.get("progress", 1) + 1):
             written = sum(path.stat().st_size for path in self.paths)
             self.progress = {"duration": float(number), "bytes_written": written, "frames": 30 * number}
@@ -61,12 +67,26 @@ class Fake:
                 "progress", progress=self.progress, recording=True, problems=self.step.get("problems", {})
             )
 
+    def segment(self, output: int, path: Path, number: int, size: int) -> None:
+        path.write_bytes(b"S" * size)
+        at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
+        self.send(
+            "segment",
+            output=output,
+            number=number,
+            name=path.name,
+            start=2.0 * number,
+            duration=2.0,
+            started_at=at.isoformat(),
+            size=size,
+        )
+
     def ended(self, **fields: Any) -> None:
         values = {
             "phase": "Complete" if self.started_at else "Aborted",
             "reason": "Source closed",
             "exit_code": 0,
-            "files": [path.name for path in self.paths] if self.started_at else [],
+            "files": [path.name for path in (*self.paths, *self.segments)] if self.started_at else [],
             "started_at": self.started_at or None,
             "ended_at": now() if self.started_at else None,
             "progress": self.progress,

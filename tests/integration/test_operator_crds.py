@@ -90,6 +90,11 @@ def s3(**changes: Any) -> dict[str, Any]:
     return {"fileOutputs": [{"s3": {"bucket": "recordings", **changes}}]}
 
 
+def segments(**changes: Any) -> dict[str, Any]:
+    """HLS and no file."""
+    return {"fileOutputs": _REMOVE, "segmentOutputs": [{**copy.deepcopy(PVC), **changes}]}
+
+
 ACCEPTED: list[Change] = [
     {},
     {"identity": "../../etc/passwd"},
@@ -124,6 +129,20 @@ ACCEPTED: list[Change] = [
         ]
     },
     {"webhooks": []},
+    segments(),
+    segments(
+        filenamePrefix="{room_name}/{publisher_identity}",
+        playlistName="{room_name}/all-{part}",
+        livePlaylistName="live",
+        segmentDuration=6,
+        filenameSuffix="TIMESTAMP",
+        protocol="HLS_PROTOCOL",
+        disableManifest=True,
+        backupStorage=copy.deepcopy(S3),
+    ),
+    segments(playlistName="a/all", livePlaylistName="a/live"),
+    {"segmentOutputs": [{**PVC, "segmentDuration": 2}, {**S3, "segmentDuration": 6}, {**PVC, "segmentDuration": 0}]},
+    {**segments(), "advanced": {"audioCodec": "AAC"}},
     {"fileOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {"fileOutputs": [{**copy.deepcopy(PVC), "disableManifest": True}]},
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
@@ -215,7 +234,34 @@ REFUSED: list[tuple[Change, str]] = [
     ({"roomName": ""}, "spec.roomName"),
     ({"roomName": "x" * 257}, "spec.roomName"),
     ({"identity": _REMOVE}, "spec.identity: Required value"),
-    ({"fileOutputs": _REMOVE}, "spec.fileOutputs: Required value"),
+    ({"fileOutputs": _REMOVE}, "a recording needs an output: set fileOutputs, segmentOutputs or both"),
+    ({"segmentOutputs": []}, "spec.segmentOutputs"),
+    (
+        {"segmentOutputs": [copy.deepcopy(PVC)] * 10},
+        "fileOutputs and segmentOutputs take 10 entries together: use a second resource for the others",
+    ),
+    (segments(playlistName="{room}"), "playlistName has an unknown token or a lonely brace"),
+    (segments(filenamePrefix="{"), "filenamePrefix has an unknown token or a lonely brace"),
+    (segments(livePlaylistName="}"), "livePlaylistName has an unknown token or a lonely brace"),
+    (
+        segments(playlistName="a/all", livePlaylistName="b/live"),
+        "livePlaylistName must be in the directory of playlistName: write it without a directory",
+    ),
+    (
+        segments(playlistName="all", livePlaylistName="all"),
+        "livePlaylistName cannot be the same as playlistName: choose another one",
+    ),
+    (segments(segmentDuration=61), "segmentOutputs[0].segmentDuration"),
+    (segments(filenameSuffix="UTC"), "segmentOutputs[0].filenameSuffix"),
+    (segments(protocol="DASH"), "segmentOutputs[0].protocol"),
+    (segments(**S3), "each entry of segmentOutputs takes at most one destination"),
+    (segments(backupStorage={}), "backupStorage needs exactly one destination"),
+    (
+        {"segmentOutputs": [{**PVC, "segmentDuration": 4}, {**PVC, "segmentDuration": 6}]},
+        "each segmentDuration must be a multiple of the smallest one",
+    ),
+    ({**segments(), "advanced": {"audioCodec": "OPUS"}}, "advanced.audioCodec fits no output"),
+    ({**segments(), "advanced": {"audioCodec": "AC_MP3"}}, "advanced.audioCodec fits no output"),
     ({"fileOutputs": []}, "spec.fileOutputs"),
     ({"fileOutputs": [copy.deepcopy(PVC)] * 11}, "spec.fileOutputs"),
     ({"preset": "PASSTHROUGH"}, "spec.preset"),
@@ -588,6 +634,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "preset": ("H264_720P_30", "H264_1080P_30"),
     "advanced": ({"width": 640}, {"width": 320}),
     "fileOutputs": ([PVC], [S3]),
+    "segmentOutputs": ([PVC], [S3]),
     "livekit": (
         {"url": "wss://a", "credentialsSecretRef": {"name": "k"}},
         {"url": "wss://b", "credentialsSecretRef": {"name": "k"}},
@@ -614,11 +661,13 @@ def test_the_immutability_tables_hold_every_field() -> None:
 @pytest.mark.parametrize("kind", list(SPECS))
 def test_every_field_but_three_is_immutable(api: KubeApi, space: str, kind: str) -> None:
     fields = [camel(name) for name in SPECS[kind].model_fields]
-    required = {"roomName", "identity", "fileOutputs"}
+    required = {"roomName", "identity"}
     for field in fields:
         old, new = (VALUES | MUTABLE)[field]
         # Both track ids, so that removing one leaves a valid composite.
         others = {"audioTrackId": "TR_a", "videoTrackId": "TR_v"} if kind == TRACK_COMPOSITE_KIND else {}
+        if field == "fileOutputs":
+            others = {**others, "segmentOutputs": [copy.deepcopy(PVC)]}
         with_field, without = f"with-{field.lower()}", f"without-{field.lower()}"
         assert (
             send(api, space, kind, spec_of(kind, **others | {field: old}), name=with_field, dry=False) == ""

@@ -31,7 +31,7 @@ def body(
     generation: int = 1,
     **spec: Any,
 ) -> dict[str, Any]:
-    """Return a custom resource as the API server shows it."""
+    """Return a custom resource as the API server shows it; a field of its spec that is None is absent."""
     source = {"identity": "alice"} if kind == names.PARTICIPANT_KIND else {"videoTrackId": "TR_video"}
     metadata: dict[str, Any] = {
         "name": "alice",
@@ -46,11 +46,12 @@ def body(
     if deleting:
         metadata["deletionTimestamp"] = "2026-11-22T09:09:00Z"
     outputs = [{"filepath": "{room_name}/{publisher_identity}", "pvc": {"claimName": "recordings"}}]
+    whole = {"roomName": "standup", "fileOutputs": outputs, **source, **spec}
     return {
         "apiVersion": names.API_VERSION,
         "kind": kind,
         "metadata": metadata,
-        "spec": {"roomName": "standup", "fileOutputs": outputs, **source, **spec},
+        "spec": {field: value for field, value in whole.items() if value is not None},
         "status": status or {},
     }
 

@@ -111,3 +111,15 @@ def test_one_name_with_two_types_is_two_files() -> None:
     made = plan(observed(of=recording(fileOutputs=outputs), room=PRESENT), now=NOW)
 
     assert any(isinstance(action, CreateJob) for action in made.before)
+
+
+def test_a_playlist_has_its_name_alone_too() -> None:
+    assert "spec.segmentOutputs[1].playlistName gives a.m3u8, as spec.segmentOutputs[0] does" in failed(
+        fileOutputs=None, segmentOutputs=[{"playlistName": "a", **PVC}, {"filenamePrefix": "a", **PVC}]
+    )
+
+
+def test_a_live_playlist_that_is_the_main_one_is_refused_where_the_schema_cannot_know() -> None:
+    assert "spec.segmentOutputs[0]: livePlaylistName cannot be the same as playlistName" in failed(
+        fileOutputs=None, segmentOutputs=[{"filenamePrefix": "a", "livePlaylistName": "a.m3u8", **PVC}]
+    )

@@ -64,6 +64,36 @@ def test_the_recorder_is_told_the_type_of_each_file_and_which_release_it_must_be
     assert config_of(fileOutputs=outputs[:1]).min_contract_version == 1
 
 
+def test_the_recorder_is_told_of_segments_after_the_files() -> None:
+    config = config_of(
+        fileOutputs=[{"filepath": "a", "pvc": {"claimName": "c"}}],
+        segmentOutputs=[
+            {
+                "filenamePrefix": "{publisher_identity}/seg",
+                "livePlaylistName": "live",
+                "segmentDuration": 6,
+                "filenameSuffix": "TIMESTAMP",
+                "pvc": {"claimName": "d"},
+            }
+        ],
+    )
+    (segments,) = config.segments
+    assert (segments.playlist, segments.prefix, segments.live_playlist) == (
+        "alice/seg.m3u8",
+        "alice/seg",
+        "alice/live.m3u8",
+    )
+    assert (segments.duration, segments.suffix, segments.container) == (6, "TIMESTAMP", "TS")
+    assert [getattr(one.destination, "claim_name", "") for one in config.every_output] == ["c", "d"]
+    assert config.min_contract_version == 2
+
+
+def test_segments_need_no_file_beside_them() -> None:
+    config = config_of(fileOutputs=None, segmentOutputs=[{"pvc": {"claimName": "c"}}])
+    assert (config.outputs, config.segments[0].playlist) == ((), "standup-2026-11-22T090000.m3u8")
+    assert RecorderConfig.parse(config.to_json()) == config
+
+
 def test_a_recording_whose_names_an_earlier_operator_resolved_stays_what_it_is() -> None:
     one, document = resolved(fileOutputs=[{"filepath": "a", "pvc": {"claimName": "c"}}])
     del document["resolved"]["fileTypes"]

@@ -31,13 +31,16 @@ FILE_TIMES = ("startedAt", "endedAt")
 def cut(document: dict[str, Any]) -> dict[str, Any]:
     """Return the document with its times as exact as ours and our ids."""
     info = document["egressInfo"]
-    for place in (info, *info["fileResults"], info["file"]):
+    lists = [*info.get("fileResults", ()), *info.get("segmentResults", ())]
+    for place in (info, *lists, info.get("file") or info["segments"]):
         for name in (*FILE_TIMES, "updatedAt"):
             if name in place:
                 place[name] = place[name][:-3] + "000"
         if "duration" in place:
             place["duration"] = str(round(int(place["duration"]) / 10**6) * 10**6)
     info["egressId"] = egress_id(UID)
+    # LiveKit's is that of the sending, one event's after the turn of a second.
+    document["createdAt"] = str(int(info["updatedAt"]) // 10**9)
     document["id"] = webhook_event.event_id(UID, 3)
     return document
 
@@ -55,7 +58,7 @@ def as_ours(document: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, An
     info = document["egressInfo"]
     kind = TRACK_COMPOSITE_KIND if "trackComposite" in info else PARTICIPANT_KIND
     spec = json.loads(json.dumps(info.get("trackComposite") or info["participant"]))
-    for output in spec["fileOutputs"]:
+    for output in (*spec.get("fileOutputs", ()), *spec.get("segmentOutputs", ())):
         if "s3" in output:
             output["s3"] = {
                 name: value for name, value in output["s3"].items() if not str(value).startswith("{")
@@ -68,18 +71,24 @@ def as_ours(document: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, An
         for name in ("roomId", "roomName", "error", "errorCode", "details", "manifestLocation")
         if name in info
     }
-    results = [dict(result) for result in info["fileResults"]]
-    status["resolved"] = {"filepaths": [result["filename"] for result in results]}
+    segments = "segmentResults" in info
+    results = [dict(result) for result in info["segmentResults" if segments else "fileResults"]]
+    if segments:
+        spec["fileOutputs"] = None
+        names = ("playlistName", "livePlaylistName")
+        status["resolved"] = {"segments": [{name: one[name] for name in names} for one in results]}
+    else:
+        status["resolved"] = {"filepaths": [result["filename"] for result in results]}
     if "startedAt" in results[0]:
         status["startedAt"] = text(results[0]["startedAt"])
     if "endedAt" in info:
         status["endedAt"] = text(info["endedAt"])
-    if "duration" in results[0]:
-        status["fileResults"] = [
+    if {"duration", "size"} & results[0].keys():
+        status["segmentResults" if segments else "fileResults"] = [
             result
-            | {name: text(result[name]) for name in FILE_TIMES}
-            | {"duration": format_duration(int(result["duration"]) / 10**9)}
-            | ({"size": int(result["size"])} if "size" in result else {})
+            | {name: text(result[name]) for name in FILE_TIMES if name in result}
+            | {"duration": format_duration(int(result.get("duration", 0)) / 10**9)}
+            | {name: int(result[name]) for name in ("size", "segmentCount") if name in result}
             for result in results
         ]
     made = recording(kind, **spec)

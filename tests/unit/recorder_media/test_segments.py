@@ -1,0 +1,124 @@
+"""Segments of generated media, checked by decoding them one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from egress_recorder import ipc, session_values
+from egress_recorder.media.audioencoder import AudioEncoder
+from egress_recorder.media.encoder import VideoEncoder
+from egress_recorder.media.packets import EncodedPacket
+from egress_recorder.media.values import MediaSpec, Picture
+from egress_recorder.outputs.segments import ClosedSegment, SegmentOutput
+from egress_recorder.segmentation import SegmentRequest
+from egress_recorder.vocabulary import Encoding, ParticipantSource
+
+pytestmark = pytest.mark.unit
+SPEC = MediaSpec(320, 180, 30, 400, 96, key_frame_interval=2.0, segment_duration=2)
+SIZE = 320 * 180
+
+
+def packets(spec: MediaSpec, seconds: float) -> list[EncodedPacket]:
+    made: list[EncodedPacket] = []
+    if spec.video:
+        video = VideoEncoder(spec)
+        for index in range(int(seconds * spec.framerate)):
+            grey = Picture(bytes([16 + index % 200]) * SIZE + bytes([128]) * (SIZE // 2), 320, 180)
+            made += video.encode(grey, index)
+        made += video.flush()
+    audio = AudioEncoder(spec)
+    axis = np.arange(int(seconds * 48_000)) / 48_000
+    tone = (8000 * np.sin(2 * np.pi * 440 * axis)).astype(np.int16)
+    made += audio.encode(np.stack([tone, tone], axis=1)) + audio.flush()
+    return sorted(made, key=lambda packet: packet.file_time)
+
+
+def segments(
+    directory: Path, spec: MediaSpec, request: SegmentRequest, seconds: float
+) -> tuple[SegmentOutput, list[ClosedSegment]]:
+    output = SegmentOutput(directory, spec, request, index=0)
+    for packet in packets(spec, seconds):
+        output.write(packet)
+    output.close()
+    return output, output.take()
+
+
+def times(path: Path, kind: str) -> list[float]:
+    with av.open(str(path)) as container:
+        streams = [stream for stream in container.streams if stream.type == kind]
+        return [float(frame.time) for frame in container.decode(*streams) if frame.time is not None]
+
+
+def test_segments_begin_at_their_boundaries_and_decode_as_one_stream(tmp_path: Path) -> None:
+    output, closed = segments(tmp_path, SPEC, SegmentRequest(duration=2), 5)
+    assert [(one.number, one.start, one.duration) for one in closed] == [(0, 0, 2), (1, 2, 2), (2, 4, 1)]
+    paths = [tmp_path / output.filename / one.name for one in closed]
+    assert [one.size for one in closed] == [path.stat().st_size for path in paths]
+    assert output.bytes_written == sum(one.size for one in closed)
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join(path.read_bytes() for path in paths))
+    assert times(whole, "video") == pytest.approx([tick / 30 for tick in range(150)], abs=1e-4)
+    sound = times(whole, "audio")
+    assert np.diff(sound) == pytest.approx(1024 / 48_000, abs=1e-4)
+    assert sound[-1] > 4.9
+    for path, one in zip(paths, closed, strict=True):
+        assert times(path, "video")[0] == pytest.approx(one.start, abs=1e-4), "each begins with a key frame"
+
+
+def test_a_segment_that_is_not_closed_is_not_told_and_its_bytes_are_there(tmp_path: Path) -> None:
+    output = SegmentOutput(tmp_path, SPEC, SegmentRequest(duration=2), index=0)
+    for packet in packets(SPEC, 3):
+        output.write(packet)
+    assert [one.number for one in output.take()] == [0]
+    assert len(times(tmp_path / "segments-0" / "00001.ts", "video")) >= 25
+
+
+def test_sound_alone_is_cut_at_the_boundaries_too(tmp_path: Path) -> None:
+    spec = replace(SPEC, video=False)
+    _, closed = segments(tmp_path, spec, SegmentRequest(duration=2), 5)
+    assert [one.start for one in closed] == pytest.approx([0, 2, 4], abs=0.022)
+    assert sum(one.duration for one in closed) == pytest.approx(5, abs=0.03)
+
+
+def test_of_two_outputs_the_longer_one_is_cut_at_every_second_boundary(tmp_path: Path) -> None:
+    _, closed = segments(tmp_path, SPEC, SegmentRequest(duration=4), 9)
+    assert [(one.start, one.duration) for one in closed] == [(0, 4), (4, 4), (8, 1)]
+
+
+def test_no_media_leaves_no_segment(tmp_path: Path) -> None:
+    output = SegmentOutput(tmp_path, SPEC, SegmentRequest(), index=0)
+    output.close()
+    assert output.take() == []
+
+
+def request(**fields: object) -> ipc.CaptureRequest:
+    values = {"url": "ws://x", "token": "t", "room_name": "r", "directory": "/x", **fields}
+    return ipc.CaptureRequest(source=ParticipantSource(identity="alice"), **values)  # type: ignore[arg-type]
+
+
+def test_key_frames_are_the_union_of_the_files_and_the_boundaries() -> None:
+    both = session_values.media_spec(request(files=("MP4",), segments=(SegmentRequest(duration=3),)))
+    keys = [i for i in range(1, 241) if both.group(i) > both.group(i - 1)]
+    assert keys == [60, 90, 120, 180, 240]
+
+
+def test_segments_alone_have_key_frames_at_their_boundaries_whatever_interval_was_asked_for() -> None:
+    wanted = (SegmentRequest(duration=6), SegmentRequest(duration=3))
+    spec = session_values.media_spec(
+        request(files=(), segments=wanted, encoding=Encoding(key_frame_interval=1.0))
+    )
+    assert [i for i in range(1, 241) if spec.group(i) > spec.group(i - 1)] == [90, 180]
+    assert [one.audio_codec for one in session_values.segment_specs(request(files=(), segments=wanted))] == [
+        "aac",
+        "aac",
+    ]
+
+
+def test_a_request_with_segments_survives_the_pipe() -> None:
+    sent = request(segments=(SegmentRequest(duration=3),))
+    assert ipc.parse_request(sent.line()) == sent
