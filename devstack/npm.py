@@ -17,6 +17,10 @@ AZURITE = ("azurite", "3.35.0", "dist/src/blob/main.js")
 """Microsoft's emulator of Azure Storage; from 3.36 on it wants Node 21."""
 
 
+HLS_JS = ("hls.js", "1.7.4", "dist/hls.min.js")
+"""The player of HLS in browsers that have none of their own."""
+
+
 class NpmError(RuntimeError):
     """npm is missing or could not install a package."""
 
@@ -40,6 +44,11 @@ def library(name: str, version: str, file: str) -> Path:
 def livekit_client() -> Path:
     """Return LiveKit's browser SDK as one script. Raises NpmError."""
     return library(*LIVEKIT_CLIENT)
+
+
+def hls_js() -> Path:
+    """Return hls.js as one script. Raises NpmError."""
+    return library(*HLS_JS)
 
 
 def azurite() -> Path:

@@ -19,6 +19,8 @@ _TYPES = {
     ".html": "text/html",
     ".js": "text/javascript",
     ".json": "application/json",
+    ".m3u8": "application/vnd.apple.mpegurl",
+    ".ts": "video/mp2t",
     **{kind.extension: kind.content_type for kind in FILE_KINDS.values()},
 }
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")

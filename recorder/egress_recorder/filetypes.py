@@ -81,6 +81,8 @@ def of_extension(name: str) -> FileType | None:
 def content_type(name: str) -> str:
     """Return the media type of a file by its name."""
     file_type = of_extension(name)
+    if PurePosixPath(name).suffix == ".ts":
+        return "video/mp2t"
     return FILE_KINDS[file_type].content_type if file_type else "application/octet-stream"
 
 

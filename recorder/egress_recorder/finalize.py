@@ -1,6 +1,6 @@
 """Owns turning what a killed recorder left behind into an ordinary file: `python -m egress_recorder.finalize IN OUT`.
 
-The name of IN says what it is (`outputs.OUTPUTS`). Packets are copied until the first one that cannot be read or is cut; nothing is decoded. Prints one JSON line
+The name of IN says what it is (`outputs.OUTPUTS`, and `outputs.segments.FORMATS`, whose times go on over all segments). Packets are copied until the first one that cannot be read or is cut; nothing is decoded. Prints one JSON line
 `{"duration": s, "frames": n, "audio_duration": s}`; exit code 65 when nothing in it can be played. The result
 appears under its name only when it is complete; IN is not touched. A process of its own, because a damaged file may
 take FFmpeg down.
@@ -24,13 +24,15 @@ from av.container import InputContainer
 from egress_recorder.errors import RequestDataError
 from egress_recorder.filetypes import of_extension
 from egress_recorder.outputs import OUTPUTS
-from egress_recorder.outputs.base import Container
+from egress_recorder.outputs.base import Format
+from egress_recorder.outputs.segments import FORMATS
+from egress_recorder.segmentation import EXTENSIONS
 from egress_recorder.vocabulary import ExitCode
 
 
 @dataclass(frozen=True, slots=True)
 class Finalized:
-    """What the finished file holds. Durations in seconds; `frames` are video frames."""
+    """What the finished file holds. Durations in seconds, from media time 0; `frames` are video frames."""
 
     duration: float
     frames: int
@@ -40,7 +42,8 @@ class Finalized:
 def finalize(source: Path, target: Path) -> Finalized:
     """Write `target` from `source`. Raises RequestDataError when nothing is playable, OSError when writing fails."""
     partial = target.with_name(f"{target.name}.part")
-    kind = OUTPUTS[of_extension(source.name) or "MP4"]
+    segments = {EXTENSIONS[container]: form for container, form in FORMATS.items()}
+    kind = segments.get(source.suffix) or OUTPUTS[of_extension(source.name) or "MP4"]
     try:
         with av.open(str(source), "r") as container:
             result = _copy(container, partial, kind)
@@ -54,7 +57,7 @@ def finalize(source: Path, target: Path) -> Finalized:
     return result
 
 
-def _copy(source: InputContainer, target: Path, container: Container) -> Finalized:
+def _copy(source: InputContainer, target: Path, container: Format) -> Finalized:
     streams = [stream for stream in source.streams if stream.type in {"video", "audio"}]
     if not streams:
         return Finalized(0.0, 0, 0.0)
@@ -98,7 +101,7 @@ def _readable(source: InputContainer, streams: Sequence[Any]) -> Iterator[Any]:
         return
 
 
-def _whole(packets: Iterator[Any], container: Container) -> Iterator[Any]:
+def _whole(packets: Iterator[Any], container: Format) -> Iterator[Any]:
     """Leave out the last packet if it was cut."""
     last = next(packets, None)
     for packet in packets:

@@ -5,6 +5,7 @@ last one repeats):
   join      false: never joins
   media     bytes of the first file, each other one has one more; absent: no media
   segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes
+  open      true: a segment more, which is not closed
   problems  of the progress reports
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
@@ -60,6 +61,8 @@ class Fake:
             path.mkdir()
             for number in range(self.step.get("segments", 0)):
                 self.segment(output, path / f"{number:05d}.ts", number, size)
+            if self.step.get("open"):
+                (path / f"{self.step.get('segments', 0):05d}.ts").write_bytes(b"S" * size)
         for number in range(1, self.step.get("progress", 1) + 1):
             written = sum(path.stat().st_size for path in self.paths)
             self.progress = {"duration": float(number), "bytes_written": written, "frames": 30 * number}

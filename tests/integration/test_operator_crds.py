@@ -456,7 +456,6 @@ REFUSED: list[tuple[Change, str]] = [
     ({"template": {"resources": {"limits": {"memory": "-1Gi"}}}}, "template.resources must hold quantities"),
     ({"template": {"serviceAccountName": "No"}}, "template.serviceAccountName must be the name of an object"),
     # Fields of later issues are absent and therefore refused, never accepted and ignored.
-    ({"segmentOutputs": []}, 'unknown field "spec.segmentOutputs"'),
     ({"streamOutputs": []}, 'unknown field "spec.streamOutputs"'),
     ({"imageOutputs": []}, 'unknown field "spec.imageOutputs"'),
     ({"webhooks": [{"url": "https://x", "secret": "hush"}]}, 'unknown field "spec.webhooks[0].secret"'),

@@ -44,7 +44,11 @@ class Format:
     muxer: str
     options: Mapping[str, str] = field(default_factory=dict)
     """While it grows."""
+    final_options: Mapping[str, str] = field(default_factory=dict)
+    """When a killed recorder's file is copied into a clean one."""
     finished: Callable[[Path, int], None] = _nothing
+    whole: Callable[[bytes], bool] = _always
+    """Asked of the last packet of a killed recorder's file: False when it was cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +56,6 @@ class Container(Format):
     """One type of file."""
 
     file_type: FileType
-    final_options: Mapping[str, str] = field(default_factory=dict)
-    """When a killed recorder's file is copied into a clean one."""
-    whole: Callable[[bytes], bool] = _always
-    """Asked of the last packet of a killed recorder's file: False when it was cut."""
 
     def open(self, directory: Path, spec: MediaSpec, *, filename: str = "") -> ContainerOutput:
         """Return the output that writes such a file into `directory`."""

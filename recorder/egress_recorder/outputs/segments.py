@@ -18,9 +18,10 @@ from egress_recorder.media.values import Codec, MediaSpec
 from egress_recorder.outputs.base import ContainerOutput, Format
 from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, SegmentRequest, directory_name
 
+# No offset of the times, and a mark for demuxers that the counters of its packets begin anew.
+_TS = {"mpegts_copyts": "1", "mpegts_flags": "+initial_discontinuity"}
 FORMATS: Mapping[SegmentContainer, Format] = {
-    # No offset of the times, and a mark for demuxers that the counters of its packets begin anew.
-    "TS": Format(muxer="mpegts", options={"mpegts_copyts": "1", "mpegts_flags": "+initial_discontinuity"}),
+    "TS": Format(muxer="mpegts", options=_TS, final_options=_TS),
 }
 _TICK = 1e-6
 

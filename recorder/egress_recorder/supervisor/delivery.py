@@ -51,6 +51,7 @@ class Delivery:
         """`hold_pause`: seconds between two tries with a last copy; None: it stays where it is, nobody waits."""
         self._account = account
         self._ledger = account.ledger
+        self._command, self._scratch = finalize_command, scratch
         self._mender = Mender(account.ledger, scratch, command=finalize_command)
         self._on_change = on_change
         self._on_backup = on_backup
@@ -59,6 +60,7 @@ class Delivery:
         self._released = asyncio.Event()
         self._group: asyncio.TaskGroup | None = None
         self._lanes = lanes
+        self._storing: list[asyncio.Task[list[RecorderError]]] = []
         self._tasks: list[asyncio.Task[list[RecorderError]]] = []
         self._outputs: Sequence[Output] = ()
         self._probed = asyncio.Event()
@@ -76,7 +78,7 @@ class Delivery:
         assert self._group is not None
         of_segments = outputs[len(outputs) - len(self._lanes) :]
         for lane, output in zip(self._lanes, of_segments, strict=True):
-            self._tasks.append(self._group.create_task(lane.run(output), name=f"segments-{output.index}"))
+            self._storing.append(self._group.create_task(lane.run(output), name=f"segments-{output.index}"))
 
     def give_up(self) -> None:
         """A destination cannot be written: nothing will be uploaded."""
@@ -115,9 +117,17 @@ class Delivery:
 
     def crashed_part(self, number: int, paths: Sequence[Path]) -> None:
         """Finalise and deliver the files that a crashed capture process left."""
+        for lane in self._lanes:
+            lane.crashed(number)
+        self._begin(number, self._mended(number, self._salvaged(number, paths)))
+
+    async def _salvaged(self, number: int, paths: Sequence[Path]) -> Files:
+        files = len(self._ledger.file_types)
+        for lane, directory in zip(self._lanes, paths[files:], strict=True):
+            room = await self._scratch.room()
+            await lane.salvage(number, directory, command=self._command, room=room.free)
         paths, segments = self._split(number, paths)
-        mending = self._mender.crashed(number, dict(enumerate(paths)), segments)
-        self._begin(number, self._mended(number, mending))
+        return await self._mender.crashed(number, dict(enumerate(paths)), segments)
 
     def _split(
         self, number: int, paths: Sequence[Path]
@@ -128,9 +138,12 @@ class Delivery:
 
     async def finished(self, *, over: bool) -> list[RecorderError]:
         """Wait for all deliveries; return what failed. `over`: no other recorder goes on with the recording."""
+        # What a crash left of segments is on its way when its part's delivery is over.
+        parts = await asyncio.gather(*self._tasks)
         for lane in self._lanes:
             lane.finish(over=over)
-        return [error for result in await asyncio.gather(*self._tasks) for error in result]
+        stored = await asyncio.gather(*self._storing)
+        return [error for result in (*parts, *stored) for error in result]
 
     def _begin(self, number: int, work: Coroutine[Any, Any, list[RecorderError]]) -> None:
         assert self._group is not None

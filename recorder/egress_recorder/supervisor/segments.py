@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from egress_recorder import ipc
 from egress_recorder.contract import RecorderConfig, Trouble
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.playlist import Entry
-from egress_recorder.segmentation import segment_key
+from egress_recorder.segmentation import EXTENSIONS, segment_key
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.outputs import Output, Target
 from egress_recorder.supervisor.playlists import Playlists, publish_or_log
+from egress_recorder.supervisor.salvage import salvage
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
 
@@ -66,13 +68,60 @@ class SegmentLane:
         self._playlists: Playlists | None = None
         self._part = 0
         self._sums: dict[int, tuple[float, int]] = {}
+        self._last: dict[int, ipc.SegmentClosed] = {}
+        self._crashed: set[int] = set()
+        self._later: list[_Waiting] = []
         self._failures: list[RecorderError] = []
 
     def closed(self, part: int, path: Path, segment: ipc.SegmentClosed) -> None:
         """Take over a segment that is complete."""
         duration, size = self._sums.get(part, (0.0, 0))
         self._sums[part] = (duration + segment.duration, size + segment.size)
-        self._queue.put_nowait(_Waiting(part=part, path=path, segment=segment))
+        self._last[part] = segment
+        self._enqueue(_Waiting(part=part, path=path, segment=segment))
+
+    def _enqueue(self, waiting: _Waiting) -> None:
+        if self._crashed and waiting.part > min(self._crashed):
+            self._later.append(waiting)
+        else:
+            self._queue.put_nowait(waiting)
+
+    def crashed(self, part: int) -> None:
+        """The capture process of a part has crashed and `salvage` follows: until then later parts' segments wait."""
+        self._crashed.add(part)
+
+    async def salvage(self, part: int, directory: Path, *, command: Sequence[str], room: int) -> None:
+        """Take over what a crashed capture process left in its directory: the segment that grew, as far as it goes."""
+        try:
+            await self._salvage(part, directory, command=command, room=room)
+        finally:
+            self._crashed.discard(part)
+            later, self._later = self._later, []
+            for waiting in later:
+                self._enqueue(waiting)
+
+    async def _salvage(self, part: int, directory: Path, *, command: Sequence[str], room: int) -> None:
+        began = self._account.ledger.own(part).started_at
+        while True:
+            last = self._last.get(part)
+            number = 0 if last is None else last.number + 1
+            path = directory / f"{number:05d}{EXTENSIONS[self._wanted.container]}"
+            left = await salvage(path, command=command, room=room)
+            start = 0.0 if last is None else last.start + last.duration
+            if left is None or left.duration is None or left.duration <= start:
+                return
+            size = await in_thread("stat", left.path.stat)
+            segment = ipc.SegmentClosed(
+                output=self._index,
+                number=number,
+                name=left.path.name,
+                start=start,
+                # The times of its packets go on from the segments before.
+                duration=left.duration - start,
+                started_at=began if last is None else last.started_at + timedelta(seconds=last.duration),
+                size=size.st_size,
+            )
+            self.closed(part, left.path, segment)
 
     def sum_of(self, part: int) -> tuple[float, int]:
         """Return seconds and bytes of a part's segments."""

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from egress_recorder import ipc, session_values
+from egress_recorder import finalize, ipc, session_values
 from egress_recorder.media.audioencoder import AudioEncoder
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.packets import EncodedPacket
@@ -76,6 +76,19 @@ def test_a_segment_that_is_not_closed_is_not_told_and_its_bytes_are_there(tmp_pa
         output.write(packet)
     assert [one.number for one in output.take()] == [0]
     assert len(times(tmp_path / "segments-0" / "00001.ts", "video")) >= 25
+
+
+def test_what_a_kill_leaves_of_a_segment_becomes_one_that_goes_on_from_the_one_before(tmp_path: Path) -> None:
+    output = SegmentOutput(tmp_path, SPEC, SegmentRequest(duration=2), index=0)
+    for packet in packets(SPEC, 3):
+        output.write(packet)
+    directory = tmp_path / output.filename
+    result = finalize.finalize(directory / "00001.ts", directory / "00001.final.ts")
+    assert 2.8 < result.duration <= 3.01
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join((directory / name).read_bytes() for name in ("00000.ts", "00001.final.ts")))
+    assert times(whole, "video") == pytest.approx([tick / 30 for tick in range(60 + result.frames)], abs=1e-4)
+    assert np.diff(times(whole, "audio")) == pytest.approx(1024 / 48_000, abs=1e-4)
 
 
 def test_sound_alone_is_cut_at_the_boundaries_too(tmp_path: Path) -> None:

@@ -108,6 +108,24 @@ async def test_a_crash_is_followed_by_segments_of_the_next_part_in_the_same_play
     assert result.segment_results[0].segment_count == 3
 
 
+async def test_the_segment_that_grew_when_the_capture_process_was_killed_comes_before_the_next_part(
+    bench: Bench,
+) -> None:
+    crash = {"media": 10, "segments": 0, "open": True, "then": "crash"}
+    result = await bench.run(crash, {"media": 10, "segments": 2, "then": "end"}, **hls())
+    assert result.phase == "Complete"
+    assert named(bench) == ["seg_00000.ts", "seg-p2_00000.ts", "seg-p2_00001.ts"]
+    assert (bench.volume / "hls/seg_00000.ts").read_bytes().endswith(b"-final")
+    assert [(part.part, part.duration, part.size) for part in result.parts] == [(1, 1.5, 16), (2, 1.0, 20)]
+
+
+async def test_a_crash_before_anything_was_written_leaves_no_part(bench: Bench) -> None:
+    crash = {"media": 10, "segments": 0, "then": "crash"}
+    result = await bench.run(crash, {"media": 10, "segments": 1, "then": "end"}, **hls())
+    assert (result.phase, len(result.parts)) == ("Complete", 1)
+    assert len(named(bench)) == 1
+
+
 async def test_the_next_pod_goes_on_with_the_playlist_that_a_killed_one_left(bench: Bench) -> None:
     interrupted = await bench.run(
         {

@@ -1,0 +1,144 @@
+"""HLS of a real publisher through a real livekit-server, by the whole recorder: decoded as one stream, and played while it grows."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devstack import browser, npm
+from devstack.chromium import Page
+from devstack.livekit import LiveKitServer
+from devstack.mediacheck import check
+from devstack.publisher import PublisherProcess
+from egress_recorder.contract import RecorderConfig
+from egress_recorder.playlist import Entry, entries_of
+from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.supervisor.core import Supervisor
+from egress_recorder.supervisor.process import spawn_capture
+from egress_recorder.supervisor.settings import Settings
+from support.capture_process import recorder_token
+from support.realtime import MEASURES, REALTIME
+
+pytestmark = [pytest.mark.integration, REALTIME]
+DURATION = 2
+
+
+class Recording:
+    """A recorder of alice with one HLS output to a volume, in this process."""
+
+    def __init__(self, server: LiveKitServer, room: str, directory: Path) -> None:
+        self.volume = directory / "volumes" / "claim"
+        self.volume.mkdir(parents=True)
+        output = {
+            "playlist": "hls/all.m3u8",
+            "live_playlist": "hls/live.m3u8",
+            "prefix": "hls/seg",
+            "duration": DURATION,
+            "destination": {"kind": "pvc", "volume": "claim"},
+        }
+        config = RecorderConfig.model_validate(
+            {
+                "egress_id": "EG_segments",
+                "url": server.url,
+                "room_name": room,
+                "source": {"kind": "participant", "identity": "alice"},
+                "encoding": {"width": 640, "height": 360},
+                "segments": [output],
+                "requested_at": datetime.now(UTC),
+            }
+        )
+        self.board = StatusBoard("EG_segments")
+        self.supervisor = Supervisor(
+            config,
+            recorder_token(server, room, "EG_segments"),
+            settings=Settings(scratch=directory / "scratch", volumes_root=directory / "volumes"),
+            board=self.board,
+            child=spawn_capture(),
+        )
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                await self.board.after(self.board.status.sequence, 5)
+
+    @property
+    def stored(self) -> int:
+        return sum(one.segment_count for one in self.board.status.segment_results)
+
+    def entries(self) -> list[Entry]:
+        return entries_of((self.volume / "hls/all.m3u8").read_text())
+
+
+@MEASURES
+async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
+    livekit_server: LiveKitServer, room: str, alice: PublisherProcess, tmp_path: Path
+) -> None:
+    recording = Recording(livekit_server, room, tmp_path)
+    running = asyncio.create_task(recording.supervisor.run())
+    await recording.until(lambda: recording.board.status.phase == "Active")
+    active = time.monotonic()
+    await recording.until(lambda: recording.stored >= 1)
+    first = time.monotonic() - active
+    print(f"figure: first_segment_s={first:.2f} segment_duration_s={DURATION}")
+    await recording.until(lambda: recording.stored >= 4)
+    recording.supervisor.stop()
+    result = await running
+    assert (result.phase, result.error) == ("Complete", "")
+    entries = recording.entries()
+    assert [entry.duration for entry in entries[:-1]] == [DURATION] * (len(entries) - 1)
+    # The wall clock and the media go on together.
+    steps = [(b.at - a.at).total_seconds() for a, b in pairwise(entries)]
+    assert steps == pytest.approx([DURATION] * len(steps), abs=0.15)
+    assert result.parts[0].started_at is not None
+    assert abs((entries[0].at - result.parts[0].started_at).total_seconds()) < 0.6
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join((recording.volume / "hls" / entry.uri).read_bytes() for entry in entries))
+    report = check(whole)
+    assert (report.errors, report.streams) == ([], "h264 640x360@30 + aac 2ch")
+    assert report.frames == result.progress.frames
+    assert np.diff(report.frame_times) == pytest.approx(1 / 30, abs=0.002)
+    numbers = report.counted()
+    assert np.all(np.diff(numbers) >= 0)
+    assert np.diff(report.beeps) == pytest.approx(np.ones(len(report.beeps) - 1), abs=0.05)
+    assert len(report.beeps) >= 6
+    assert (recording.volume / "hls/all.m3u8").read_text().endswith("#EXT-X-ENDLIST\n")
+    assert first <= DURATION + 2
+
+
+@pytest.mark.skipif(not (browser.available() and npm.available()), reason="chromium or npm is not installed")
+@MEASURES
+async def test_a_browser_follows_the_live_playlist_while_the_recording_goes_on(
+    livekit_server: LiveKitServer, room: str, alice: PublisherProcess, tmp_path: Path
+) -> None:
+    recording = Recording(livekit_server, room, tmp_path)
+    running = asyncio.create_task(recording.supervisor.run())
+    await recording.until(lambda: recording.stored >= 3)
+    objects = recording.volume / "hls"
+    names = ["live.m3u8", "all.m3u8", *(f"seg_{number:05d}.ts" for number in range(60))]
+    files = {"hls.js": await asyncio.to_thread(npm.hls_js), **{name: objects / name for name in names}}
+
+    def follow() -> dict[str, float]:
+        with Page("hls.html", settings={}, files=files) as page:
+            page.wait("ready", 30)
+            report: dict[str, float] = page.evaluate("follow('/files/live.m3u8', 6)", timeout=60)
+            return report
+
+    seen = await asyncio.to_thread(follow)
+    still = recording.board.status.recording
+    recording.supervisor.stop()
+    await running
+    assert still
+    assert seen["errors"] == []
+    assert seen["live"]
+    assert (seen["width"], seen["height"]) == (640, 360)
+    # 6 s were watched; a segment that is waited for at the live edge may stop it for a moment.
+    assert seen["position"] - seen["began"] > 4.5
+    assert seen["frames"] > 100
+    assert seen["audioBytes"] > 0
