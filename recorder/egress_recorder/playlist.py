@@ -19,14 +19,13 @@ _OWNER = "## livekit-egress-operator "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One segment. `uri` is relative to the playlist; `init` is that of its header, "" where it needs none."""
+    """One segment. `uri` is relative to the playlist."""
 
     uri: str
     duration: float
     """Seconds."""
     at: datetime
     """Wall clock of its beginning."""
-    init: str = ""
     discontinuity: bool = False
     """It does not continue the one before."""
 
@@ -58,8 +57,7 @@ def _text(
     longest = max([target, *(_rounded(entry.duration) for entry in entries)])
     lines = [
         "#EXTM3U",
-        # 6: EXT-X-MAP in a playlist of media segments.
-        f"#EXT-X-VERSION:{6 if any(entry.init for entry in shown) else 4}",
+        "#EXT-X-VERSION:4",
         *(["#EXT-X-PLAYLIST-TYPE:EVENT"] if event else []),
         "#EXT-X-ALLOW-CACHE:NO",
         f"#EXT-X-TARGETDURATION:{longest}",
@@ -69,13 +67,9 @@ def _text(
     if gone := sum(entry.discontinuity for entry in entries[:first]):
         lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{gone}")
     lines.append(f"{_OWNER}{egress_id}")
-    init = ""
     for entry in shown:
         if entry.discontinuity:
             lines.append("#EXT-X-DISCONTINUITY")
-        if entry.init and (entry.init != init or entry.discontinuity):
-            lines.append(f'#EXT-X-MAP:URI="{entry.init}"')
-        init = entry.init
         lines += [f"#EXT-X-PROGRAM-DATE-TIME:{_date(entry.at)}", f"#EXTINF:{entry.duration:.3f},", entry.uri]
     return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if ended else [])]) + "\n"
 
@@ -97,7 +91,7 @@ def owner(text: str) -> str:
 def entries_of(text: str) -> list[Entry]:
     """Return the entries of a main playlist that `main_playlist` wrote. Raises ValueError for what is none."""
     entries: list[Entry] = []
-    init, broken = "", False
+    broken = False
     duration: float | None = None
     at: datetime | None = None
     for line in text.splitlines():
@@ -105,8 +99,6 @@ def entries_of(text: str) -> list[Entry]:
         match tag:
             case "#EXT-X-DISCONTINUITY":
                 broken = True
-            case "#EXT-X-MAP":
-                init = value.removeprefix('URI="').removesuffix('"')
             case "#EXT-X-PROGRAM-DATE-TIME":
                 at = datetime.fromisoformat(value)
             case "#EXTINF":
@@ -114,7 +106,7 @@ def entries_of(text: str) -> list[Entry]:
             case _ if line and not line.startswith("#"):
                 if duration is None or at is None:
                     raise ValueError("a playlist has a segment without duration or time")
-                entries.append(Entry(uri=line, duration=duration, at=at, init=init, discontinuity=broken))
+                entries.append(Entry(uri=line, duration=duration, at=at, discontinuity=broken))
                 duration = at = None
                 broken = False
     return entries

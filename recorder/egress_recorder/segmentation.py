@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-SegmentContainer = Literal["TS", "FMP4"]
+SegmentContainer = Literal["TS"]
 SegmentSuffix = Literal["INDEX", "TIMESTAMP"]
 """LiveKit's SegmentedFileSuffix."""
 PLAYLIST_EXTENSION = ".m3u8"
 """As `naming.PLAYLIST_EXTENSION`, which needs pydantic."""
-EXTENSIONS: Mapping[SegmentContainer, str] = {"TS": ".ts", "FMP4": ".m4s"}
+EXTENSIONS: Mapping[SegmentContainer, str] = {"TS": ".ts"}
 DEFAULT_SEGMENT_DURATION = 4
 """Seconds; LiveKit's."""
 LONGEST_SEGMENT_DURATION = 60
@@ -93,11 +93,6 @@ def _counted(suffix: SegmentSuffix, number: int, at: datetime) -> str:
     if suffix == "INDEX":
         return f"{number:05d}"
     return f"{at.astimezone(UTC):%Y%m%d%H%M%S}{at.microsecond // 1000:03d}"
-
-
-def init_key(prefix: str) -> str:
-    """Return the key of the header that the fMP4 segments of one part share."""
-    return f"{prefix}_init.mp4"
 
 
 def relative_to(playlist: str, key: str) -> str:

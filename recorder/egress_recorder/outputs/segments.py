@@ -1,6 +1,6 @@
 """Owns the segments of an HLS output: a file per segment, begun by the key frame at its boundary, whole once it is closed.
 
-Each segment is a container of its own (MPEG-TS, or fragments of MP4 whose header is shared), so that what is closed is
+Each segment is a container of its own (MPEG-TS), so that what is closed is
 complete and what a kill leaves open plays as far as it goes. The packets' times go on over all segments.
 """
 

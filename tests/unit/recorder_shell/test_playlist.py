@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,7 +42,7 @@ def test_the_main_playlist_is_livekits_and_says_whose_it_is() -> None:
 
 def test_the_live_playlist_has_the_newest_five_and_counts_what_left_it() -> None:
     made = entries(*[2.0] * 7)
-    made[1] = Entry(uri=made[1].uri, duration=2.0, at=made[1].at, discontinuity=True)
+    made[1] = replace(made[1], discontinuity=True)
     text = live_playlist(made, target=2, egress_id="EG_a")
     assert "#EXT-X-MEDIA-SEQUENCE:2\n#EXT-X-DISCONTINUITY-SEQUENCE:1\n" in text
     assert [line for line in text.splitlines() if line.endswith(".ts")] == [one.uri for one in made[2:]]
@@ -55,15 +56,11 @@ def test_no_segment_rounds_to_more_than_the_target_duration(duration: float, tar
     assert f"#EXT-X-TARGETDURATION:{target}\n" in text
 
 
-def test_what_was_written_is_read_again_also_with_headers_and_discontinuities() -> None:
-    made = [
-        Entry(uri="a_0.m4s", duration=2.0, at=START, init="a_init.mp4"),
-        Entry(uri="a_1.m4s", duration=2.0, at=START, init="a_init.mp4"),
-        Entry(uri="b_0.m4s", duration=1.5, at=START, init="b_init.mp4", discontinuity=True),
-    ]
+def test_what_was_written_is_read_again_also_with_discontinuities() -> None:
+    made = entries(2, 1.5, 2)
+    made[2] = replace(made[2], uri="b/other.ts", discontinuity=True)
     text = main_playlist(made, target=2, egress_id="EG_a", ended=True)
     assert entries_of(text) == made
-    assert text.count("#EXT-X-MAP") == 2
     assert owner(text) == "EG_a"
 
 
