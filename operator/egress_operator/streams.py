@@ -15,6 +15,8 @@ from egress_operator.units import format_duration, format_time, parse_time
 from egress_recorder.contract import StreamResult, StreamTarget, redact_url, resolve_url
 
 RESULTS_LIMIT = 50
+STREAMS_LIMIT = 10
+"""At a time; each is a process of some 15 MB in the recorder's pod."""
 ReadSecret = Callable[[SecretKeyRef], str]
 """Returns the value of a Secret's key. Raises LookupError with a sentence."""
 
@@ -51,7 +53,14 @@ def targets(spec: Spec, read: ReadSecret) -> tuple[StreamTarget, ...]:
             else:
                 target = _target(index, one.id, text, protocol)
             found[target.key] = target
-    return tuple(found.values())
+    return tuple(
+        target
+        if number < STREAMS_LIMIT
+        else _refused(
+            target.output, target.id or target.key, f"there are {STREAMS_LIMIT} streams already: remove one"
+        )
+        for number, target in enumerate(found.values())
+    )
 
 
 def _free(taken: Mapping[str, StreamTarget], key: str) -> str:

@@ -19,6 +19,8 @@ class StreamTarget:
     id: str = ""
     output: int = 0
     """Index in spec.streamOutputs."""
+    resumed: bool = False
+    """An earlier part has had a receiver for it: a first connection that fails is tried again."""
     error: str = ""
     """Why it cannot be, where there is no URL: it has failed from the beginning."""
 

@@ -30,7 +30,7 @@ from egress_recorder.streamurls import redact_url, secrets_of
 COMMAND = (sys.executable, "-m", "egress_recorder.outputs.pusher")
 CONNECT_SECONDS = 15.0
 """From the first packet to the receiver's consent."""
-FINISH_SECONDS = 3.0
+FINISH_SECONDS = 2.0
 """For what waits in the queue and for the receiver to hear of the end."""
 _LOOK = 0.25
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class RunningStream:
         self.target = target
         self._spec, self._wall, self._command, self._patience = spec, wall, command, patience
         self._queue = PacketQueue(video=spec.video)
-        self._life = StreamLife()
+        self._life = StreamLife(delivered=target.resumed)
         self._sent_before = self._sent = 0
         self._started_at: datetime | None = None
         self._ended_at: datetime | None = None
@@ -138,7 +138,7 @@ class RunningStream:
                 error = str(broken)
             else:
                 return
-            if self._finishing.is_set() and self._life.delivered:
+            if self._finishing.is_set() and self._started_at is not None:
                 return
             pause = self._life.broke(error, time.monotonic())
             _log.warning(

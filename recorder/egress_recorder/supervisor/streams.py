@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from egress_recorder.contract import StreamResult
@@ -33,8 +34,13 @@ class StreamLedger:
     @property
     def wanted(self) -> tuple[StreamTarget, ...]:
         """The streams that are to run: of the wanted ones those that have not failed in an earlier part."""
-        failed = {key for key, result in self._before.items() if result.status == "FAILED"}
-        return tuple(target for target in self._targets if target.key not in failed)
+        before = self._before
+        failed = {key for key, result in before.items() if result.status == "FAILED"}
+        return tuple(
+            replace(target, resumed=target.key in before and before[target.key].started_at is not None)
+            for target in self._targets
+            if target.key not in failed
+        )
 
     def reported(self, reports: Iterable[StreamReport]) -> None:
         """Take what the running part says."""

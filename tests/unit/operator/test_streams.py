@@ -92,6 +92,14 @@ def test_a_stream_that_cannot_be_says_why_and_leaves_the_others(
     assert not found[1].error
 
 
+def test_more_streams_than_a_pod_can_feed_are_refused_one_by_one() -> None:
+    many = [f"rtmp://h/app/key-number-{number}" for number in range(6)]
+    found = streams.targets(spec({"urls": many}, {"urls": [f"{url}-b" for url in many]}), read)
+
+    assert [bool(one.error) for one in found] == [False] * 10 + [True] * 2
+    assert "there are 10 streams already" in found[-1].error
+
+
 # ---- status and webhooks --------------------------------------------------------------------------------------------
 
 RESULT = StreamResult(

@@ -161,6 +161,7 @@ def run_stream(
         patience=Patience(**{"finish": 5.0, **patience}),
     )
     deadline, index = time.monotonic() + 60, 0
+    # More than a pipe holds goes to the process only after it has been heard.
     while not accept(stream.report):
         assert time.monotonic() < deadline, stream.report
         stream.write(packet(index, key=index % 5 == 0, size=3000))
@@ -202,7 +203,7 @@ def test_a_receiver_that_does_not_answer_is_given_up(tmp_path: Path) -> None:
 
 
 def test_a_receiver_that_stops_reading_loses_its_connection_and_gets_another(tmp_path: Path) -> None:
-    script = CONNECT + "sys.stdin.buffer.read(20000)\ntime.sleep(600)\n"
+    script = CONNECT + "sys.stdin.buffer.read(200000)\ntime.sleep(600)\n"
 
     report = run_stream(tmp_path, script, lambda report: report.retries >= 1, stall=0.5)
 
@@ -210,7 +211,7 @@ def test_a_receiver_that_stops_reading_loses_its_connection_and_gets_another(tmp
 
 
 def test_a_process_that_crashes_is_followed_by_another(tmp_path: Path) -> None:
-    script = CONNECT + "sys.stdin.buffer.read(20000)\nos.abort()\n"
+    script = CONNECT + "sys.stdin.buffer.read(200000)\nos.abort()\n"
 
     report = run_stream(tmp_path, script, lambda report: report.retries >= 1)
 
