@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from egress_operator import names, parts
+from egress_operator import names, parts, streams
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.model import Document, Observed, PodView
@@ -80,6 +80,7 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
         document["tracks"] = [_track(track) for track in news.tracks[:LIST_LIMIT]]
     if news.file_results:
         document["fileResults"] = [file_result(result) for result in news.file_results[:10]]
+    streams.absorb(document, news.stream_results)
     _absorb_progress(document, news.progress)
     parts.absorb(document, news.parts, pod=pod)
     _absorb_gaps(document, news.gaps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from egress_recorder import ipc
@@ -12,6 +13,7 @@ from egress_recorder.redact import redact
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
+from egress_recorder.supervisor.streams import StreamLedger
 from egress_recorder.supervisor.verdict import Verdict
 
 
@@ -21,6 +23,7 @@ class Account:
     def __init__(self, config: RecorderConfig, board: StatusBoard, *, now: Callable[[], datetime]) -> None:
         self.ledger = Ledger(config)
         self.names = Names(config)
+        self.streams = StreamLedger(config.prior.streams)
         self._config = config
         self._board = board
         self._now = now
@@ -52,6 +55,8 @@ class Account:
         elif isinstance(event, ipc.SpansChanged):
             self.ledger.content.holds(part, event.spans, event.gaps)
             return
+        elif isinstance(event, ipc.StreamsChanged):
+            self.streams.reported(replace(one, error=redact(one.error)) for one in event.streams)
         else:
             self._board.update(recording=False, degraded="", message=redact(event.error))
         self.publish()
@@ -64,6 +69,7 @@ class Account:
             progress=self.ledger.progress(),
             started_at=self.ledger.started_at,
             file_results=self.ledger.file_results(len(self._config.outputs)),
+            stream_results=self.streams.results,
         )
 
     def report(self, trouble: Trouble, sentence: str) -> None:
@@ -96,6 +102,8 @@ class Account:
     def settle(self, verdict: Verdict) -> None:
         """Let the manifest say from now on how the recording ended."""
         self._verdict = verdict
+        if verdict.phase is not Phase.INTERRUPTED:
+            self.streams.conclude(self.ledger.ended_at or self._now())
 
     def manifest(self) -> Manifest:
         """Return the manifest as of now."""
@@ -118,6 +126,7 @@ class Account:
             gaps=self.ledger.gaps(),
             media=self.ledger.media(),
             progress=self.ledger.progress(),
+            streams=self.streams.results,
             error=redact(verdict.error) if verdict else "",
             details=self._details(verdict) if verdict else "",
             backup_storage_used=self.used_backup,

@@ -78,6 +78,11 @@ class PartRunner:
         if self._attempt is not None:
             self._attempt.renew_token(token)
 
+    def want_streams(self) -> None:
+        """Tell the running part which streams are wanted now."""
+        if self._attempt is not None:
+            self._attempt.want_streams(self._account.streams.wanted)
+
     def kill(self) -> None:
         """Kill the running part's capture process."""
         if self._attempt is not None:
@@ -131,6 +136,8 @@ class PartRunner:
             limits=config.limits,
             directory=str(directory),
             files=ledger.file_types,
+            streaming=config.streaming,
+            streams=self._account.streams.begin_part() if config.streaming else (),
             continuing=ledger.has_media,
             recorded=recorded,
             recorded_bytes=recorded_bytes,
