@@ -19,10 +19,12 @@ from devstack.streamservers import (
     has_rtmp,
     has_srt,
 )
+from support.realtime import REALTIME
 from support.scene import Scene
 
 pytestmark = [
     pytest.mark.integration,
+    REALTIME,
     pytest.mark.skipif(not has_rtmp(), reason=MISSING_RTMP),
     pytest.mark.skipif(not has_srt(), reason=MISSING_SRT),
 ]

@@ -23,9 +23,10 @@ from devstack.streamservers import (
     has_srt,
 )
 from egress_recorder.outputs.stream import Patience
+from support.realtime import REALTIME
 from support.streaming import LiveMedia, decoded, target
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME]
 needs_rtmp = pytest.mark.skipif(not has_rtmp(), reason=MISSING_RTMP)
 needs_srt = pytest.mark.skipif(not has_srt(), reason=MISSING_SRT)
 
