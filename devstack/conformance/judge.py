@@ -17,8 +17,9 @@ from devstack.conformance.score import Quality
 
 CADENCE = 120.0
 """Milliseconds; LiveKit's criterion for the drift of flashes and beeps from whole seconds."""
-FEW = 4
-"""Pairs of flash and beep below which a percentile says nothing."""
+FEW, NONE = 10, 4
+"""Pairs of flash and beep below which 95 % of them is just the worst one, so that only the middle of them is judged, and
+below which nothing is said."""
 
 
 @dataclass(slots=True)
@@ -123,15 +124,23 @@ def _quality(verdict: Verdict, expect: Expect, plan: Plan, seen: Observation, so
             drift = score.cadence(sorted(events))
             if drift is not None and drift > CADENCE:
                 verdict.problems.append(f"{key}: the {what} drift by {drift:.0f} ms from whole seconds")
-        _limits(verdict, expect, key, quality)
+        judge_limits(verdict, expect, key, quality)
         if verdict.quality.score is None or (quality.score or 100) < verdict.quality.score:
             verdict.quality = quality
 
 
-def _limits(verdict: Verdict, expect: Expect, key: str, quality: Quality) -> None:
+def judge_limits(verdict: Verdict, expect: Expect, key: str, quality: Quality) -> None:
+    """Hold one publisher's figures against the case's limits."""
     if expect.score is not None and quality.score is not None and quality.score < expect.score:
         verdict.problems.append(f"{key}: score {quality.score:.1f}, required {expect.score:g}")
-    if len(quality.offsets) < FEW or quality.mean is None or quality.p95 is None:
+    if len(quality.offsets) < NONE or quality.mean is None or quality.p95 is None:
+        return
+    if len(quality.offsets) < FEW:
+        typical = float(np.median(quality.offsets))
+        if abs(typical) > expect.sync_mean:
+            verdict.problems.append(
+                f"{key}: median A/V offset {typical:+.1f} ms of {len(quality.offsets)}, allowed ±{expect.sync_mean:g}"
+            )
         return
     if abs(quality.mean) > expect.sync_mean:
         verdict.problems.append(

@@ -9,8 +9,9 @@ from devstack.conformance.case import Case
 from devstack.conformance.judge import Verdict
 from devstack.conformance.strip import Strip
 
-BUSY = 0.3
-"""Part of the time of a case in which something waited for a CPU: above this its measurements prove nothing."""
+BUSY, STOLEN = 0.3, 0.01
+"""Part of the time of a case in which something waited for a CPU, and in which the hypervisor withheld one: above these
+its measurements prove nothing. A case lasts some ten seconds, in which the second is one stall that is seen and heard."""
 
 
 @dataclass(slots=True)
@@ -30,6 +31,8 @@ class Outcome:
     seconds: float = 0.0
     stalled: float = 0.0
     """Part of its time in which something on this machine waited for a CPU (PSI); a busy machine disturbs what is measured."""
+    stolen: float = 0.0
+    """Part of its time in which the hypervisor ran something else on a CPU (steal, proc(5)); PSI does not see that."""
     earlier: list[str] = field(default_factory=list)
     """First problem of each attempt before this one, on a busy machine or beside another case."""
 
@@ -45,15 +48,17 @@ class Outcome:
 
     @property
     def disturbed(self) -> bool:
-        """True when the machine was busy: the case may be repeated."""
-        return self.stalled > BUSY
+        """True when the machine was busy, or was not ours: the case may be repeated."""
+        return self.stalled > BUSY or self.stolen > STOLEN
 
     @property
     def notes(self) -> list[str]:
         """What a reader of the figures should know."""
         notes = [f"attempt {index} failed: {problem}" for index, problem in enumerate(self.earlier, 1)]
-        if self.disturbed:
+        if self.stalled > BUSY:
             notes.append(f"something waited for a CPU during {self.stalled:.0%} of the time")
+        if self.stolen > STOLEN:
+            notes.append(f"the hypervisor withheld a CPU during {self.stolen:.1%} of the time")
         return notes
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import shutil
 import threading
@@ -109,7 +110,7 @@ class Suite:
         if reason := case.unavailable():
             outcome.skipped = reason
             return Take(outcome, None)
-        began, pressure = time.monotonic(), _stalled()
+        began, pressure, withheld = time.monotonic(), _stalled(), _stolen()
         directory = self.directory / case.name
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
@@ -132,6 +133,7 @@ class Suite:
             (directory / "scene.log").write_text("\n".join(lines) + "\n")
         outcome.seconds = time.monotonic() - began
         outcome.stalled = (_stalled() - pressure) / outcome.seconds
+        outcome.stolen = (_stolen() - withheld) / outcome.seconds
         return Take(outcome, scene)
 
     def judge(self, take: Take, *, play: bool = False) -> Outcome:
@@ -166,6 +168,14 @@ def _stalled() -> float:
     """Return the seconds in which some task waited for a CPU since boot; 0 where the kernel does not count them."""
     try:
         return int(Path("/proc/pressure/cpu").read_text().split("total=")[1].split()[0]) / 1e6
+    except (OSError, IndexError, ValueError):
+        return 0.0
+
+
+def _stolen() -> float:
+    """Return the CPU seconds that the hypervisor gave to others since boot (proc(5), `steal`)."""
+    try:
+        return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError, ValueError):
         return 0.0
 

@@ -22,8 +22,9 @@ from devstack.mediacheck import MediaReport, check
 from egress_recorder import ipc
 from egress_recorder.contract import Degradation, Encoding, ParticipantSource, Phase
 from support.capture_process import CaptureProcess, publisher
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 
 

@@ -18,8 +18,9 @@ from devstack.signalproxy import SignalProxy
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, ParticipantSource, Phase
 from support.capture_process import CaptureProcess, publisher
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 FPS = 30
 

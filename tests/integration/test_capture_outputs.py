@@ -13,8 +13,9 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import finalize, ipc
 from egress_recorder.contract import ParticipantSource, Phase, TrackCompositeSource
 from support.capture_process import CaptureProcess
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 
 

@@ -17,8 +17,9 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, Limits, ParticipantSource, Phase
 from support.capture_process import CaptureProcess, publisher
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 FPS = 30
 

@@ -16,8 +16,9 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, ParticipantSource, Phase, TrackCompositeSource
 from support.capture_process import CaptureProcess, recorder_token
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 
 

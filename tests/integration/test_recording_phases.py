@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from support.realtime import MEASURES, REALTIME
 from support.scene import ORDER, Recording, Scene
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 
 
 def assert_forward_only(recording: Recording) -> None:

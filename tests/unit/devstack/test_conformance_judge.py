@@ -12,7 +12,7 @@ import pytest
 
 from devstack.conformance.actor import Stimulus, effects
 from devstack.conformance.case import Case, Expect
-from devstack.conformance.judge import Verdict, judge
+from devstack.conformance.judge import Verdict, judge, judge_limits
 from devstack.conformance.judge_container import Remains
 from devstack.conformance.log import Size
 from devstack.conformance.observe import Observation, Piece, Sight
@@ -20,6 +20,7 @@ from devstack.conformance.outcome import Outcome
 from devstack.conformance.plan import OURS, Cast, Change, Log, Plan, build
 from devstack.conformance.report import figure, summary, text
 from devstack.conformance.report_html import page
+from devstack.conformance.score import Quality
 from devstack.mediacheck import MediaReport
 from devstack.testpattern import SAMPLE_RATE, sound
 from egress_recorder.contract import Encoding, Manifest, Part, Phase, Progress, RecorderResult
@@ -182,7 +183,7 @@ def _undecodable(report: MediaReport) -> None:
         (_other_voice, "variant 1 is heard although it must not be"),
         (_broken, "the continuous tone breaks 3 times"),
         (_hole, "1 holes of 20 ms"),
-        (_late_sound, "mean A/V offset -4"),
+        (_late_sound, "median A/V offset -4"),
         (_big, "video is (1280, 360"),
         (_fat, "3200 kbit/s of video"),
         (_uneven, "off the frame grid"),
@@ -196,6 +197,40 @@ def test_a_flaw_is_found_and_said(flaw: Callable[[MediaReport], None], words: st
     flaw(report)
 
     assert any(words in problem for problem in verdict(report).problems)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "words"),
+    [
+        ((0, 1, 158, -1, 2), ""),
+        ((40, 41, 158, 39, 42), "median A/V offset +41.0 ms of 5"),
+        ((*[0] * 10, 90), "95 % of the A/V offsets within ±45 ms"),
+        ((*[20] * 10, 21), "mean A/V offset +20.1 ms"),
+        ((300, 300, 300), ""),
+    ],
+    ids=["one stall", "few but late", "many with a stall", "many and late", "too few"],
+)
+def test_of_few_pairs_the_middle_is_judged_and_of_many_95_percent(
+    offsets: tuple[float, ...], words: str
+) -> None:
+    found = Verdict()
+
+    judge_limits(found, Expect(sync_mean=10, sync_p95=30), "alice", Quality(None, offsets=offsets))
+
+    assert bool(found.problems) == bool(words)
+    assert words in " ".join(found.problems)
+
+
+def test_a_flash_whose_first_picture_is_missing_is_not_late() -> None:
+    report = recorded()
+    for second in range(1, 10):  # as in a browser's low layer of half the pictures
+        report.counters[second * FPS], report.lit[second * FPS] = second * FPS - 1, False
+
+    found = verdict(report, left=remains(dropped=10))
+
+    assert found.problems == []
+    assert found.quality.mean == pytest.approx(0, abs=1)
+    assert found.quality.score == 100
 
 
 def test_missing_numbers_are_accepted_only_when_they_were_counted() -> None:

@@ -89,3 +89,11 @@ def test_an_interrupted_suite_ends_its_waits(tmp_path: Path) -> None:
     (outcome,) = suite.run([Case(name="a", proves="Something.", script=lambda scene: scene.sleep(60))])
 
     assert "InterruptedError" in outcome.failure
+
+
+def test_a_machine_that_the_hypervisor_withheld_excuses_like_a_busy_one() -> None:
+    outcome = Outcome(case("a"), failure="late", stolen=0.02)
+
+    assert outcome.disturbed
+    assert outcome.notes == ["the hypervisor withheld a CPU during 2.0% of the time"]
+    assert not Outcome(case("a"), stolen=0.001).disturbed
