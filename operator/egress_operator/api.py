@@ -25,8 +25,9 @@ from egress_operator.api_parts import (
     duration_rule,
     no_track_tokens,
 )
-from egress_operator.api_segments import MAX_OUTPUTS, OUTPUT_RULES, SegmentOutput
+from egress_operator.api_segments import MAX_STORED, OUTPUT_RULES, SegmentOutput
 from egress_operator.api_storage import Storage
+from egress_operator.api_streams import MAX_OUTPUTS, STREAMED_SOUND, UNCHANGED, StreamOutput
 from egress_operator.api_template import Template
 from egress_operator.api_webhooks import MAX_RECEIVERS, WebhookConfig
 from egress_operator.names import PARTICIPANT_KIND, TRACK_COMPOSITE_KIND
@@ -49,14 +50,19 @@ class EgressSpec(ApiModel):
     file_outputs: list[FileOutput] = Field(
         default=[],
         min_length=1,
-        max_length=MAX_OUTPUTS,
+        max_length=MAX_STORED,
         description="One file each, of the same capture.",
     )
     segment_outputs: list[SegmentOutput] = Field(
         default=[],
         min_length=1,
-        max_length=MAX_OUTPUTS,
+        max_length=MAX_STORED,
         description="HLS, of the same capture: segments and playlists, uploaded while it is recorded (docs/outputs/segments.md).",
+    )
+    stream_outputs: list[StreamOutput] | None = Field(
+        default=None,
+        max_length=MAX_OUTPUTS,
+        description="Live streams of the same capture, beside its files (docs/outputs/streams.md).",
     )
     storage: Storage | None = Field(
         default=None,
@@ -158,7 +164,7 @@ class EgressSpec(ApiModel):
 
 
 MUTABLE = ("desired_state", "template", "ttl_seconds_after_finished")
-_MUTABLE_WORDS = "spec.desiredState, spec.template and spec.ttlSecondsAfterFinished"
+_MUTABLE_WORDS = "spec.desiredState, urls and destinations of spec.streamOutputs, spec.template and spec.ttlSecondsAfterFinished"
 
 
 def _immutable(model_fields: tuple[str, ...]) -> dict[str, Any]:
@@ -168,6 +174,7 @@ def _immutable(model_fields: tuple[str, ...]) -> dict[str, Any]:
         f" && (!has(self.{name}) || self.{name} == oldSelf.{name})"
         for name in fields
     }
+    unchanged["streamOutputs"] = UNCHANGED
     # The first changed field is named; naming all of them exceeds the API server's cost budget for expressions.
     culprit = "".join(f"!({unchanged[name]}) ? 'spec.{name}' : " for name in fields) + "'spec'"
     return rule(
@@ -234,6 +241,7 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
         *OUTPUT_RULES,
         PARTICIPANT_FILES,
         audio_codec_files(),
+        STREAMED_SOUND,
         no_track_tokens(
             "a ParticipantEgress records all that its participant publishes: use {publisher_identity}"
         ),
@@ -245,6 +253,7 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
         VIDEO_TRACK_FILES,
         SOUND_FILES,
         audio_codec_files(sound_alone="!has(self.videoTrackId)"),
+        STREAMED_SOUND,
         rule(
             "has(self.audioTrackId) || has(self.videoTrackId)",
             "a track composite needs a track: set audioTrackId, videoTrackId or both",

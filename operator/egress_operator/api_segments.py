@@ -19,7 +19,7 @@ from egress_recorder.contract import (
     segment_names,
 )
 
-MAX_OUTPUTS = 10
+MAX_STORED = 10
 _NAME = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
 _DIRECTORY = "{0}.substring(0, {0}.lastIndexOf('/'))"
 _LIVE_DIRECTORY = _DIRECTORY.format("self.livePlaylistName")
@@ -130,8 +130,8 @@ HAS_OUTPUT = rule(
 )
 AT_MOST_TEN = rule(
     "(has(self.fileOutputs) ? self.fileOutputs.size() : 0) + (has(self.segmentOutputs) ? self.segmentOutputs.size() : 0)"
-    f" <= {MAX_OUTPUTS}",
-    f"fileOutputs and segmentOutputs take {MAX_OUTPUTS} entries together: use a second resource for the others",
+    f" <= {MAX_STORED}",
+    f"fileOutputs and segmentOutputs take {MAX_STORED} entries together: use a second resource for the others",
 )
 DURATIONS = rule(
     "!has(self.segmentOutputs) || self.segmentOutputs.exists(least,"

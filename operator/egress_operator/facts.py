@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from egress_operator import names, parts
+from egress_operator import names, parts, streams
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.model import Document, Observed, PodView
@@ -82,6 +82,7 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
         document["fileResults"] = [file_result(result) for result in news.file_results[:10]]
     if news.segment_results:
         document["segmentResults"] = [segment_result(result) for result in news.segment_results[:10]]
+    streams.absorb(document, news.stream_results)
     _absorb_progress(document, news.progress)
     parts.absorb(document, news.parts, pod=pod)
     _absorb_gaps(document, news.gaps)
@@ -100,6 +101,7 @@ def _absorb_progress(document: Document, progress: Progress) -> None:
         "framesDuplicated": progress.frames_duplicated,
         "silenceInserted": format_duration(progress.silence_inserted),
         "degraded": format_duration(progress.degraded),
+        **({"uploadsAfterEnd": True} if progress.uploads_after_end else {}),
     }
 
 

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from egress_recorder import ipc, session_end, session_values
 from egress_recorder.errors import RecorderError
+from egress_recorder.ipc_streams import StreamReport, StreamTarget
 from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
 from egress_recorder.outputs.segments import SegmentOutput
+from egress_recorder.outputs.stream_set import StreamSet
 from egress_recorder.session_end import Ending
 from egress_recorder.session_presence import Gone, NeverCame, Presence
 from egress_recorder.sources.base import RoomEnd, Source
@@ -61,14 +63,19 @@ class Session:
             SegmentOutput(directory, of_segments, wanted, index=index)
             for index, (of_segments, wanted) in enumerate(zip(segments, request.segments, strict=True))
         ]
+        streamed = [session_values.stream_spec(request)] if request.streaming else []
+        self._streams = [StreamSet(one, wall=wall) for one in streamed]
+        self._streams_told: tuple[StreamReport, ...] = ()
+        self.want_streams(request.streams)
         opened = [OUTPUTS[file_type].open(directory, of_file) for file_type, of_file in files]
-        self._files = FanOut([*opened, *self._segments])
+        self._files = FanOut([*opened, *self._segments], self._streams)
+        self._captured = [*self._specs, *streamed]
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             spec,
             self._files,
             failed=self._media_failed,
-            sound=session_values.encoded_sound(self._specs),
+            sound=session_values.encoded_sound(self._captured),
             max_duration=self._limit,
             clock=clock,
         )
@@ -80,8 +87,8 @@ class Session:
 
     @property
     def pictures(self) -> bool:
-        """False when no file holds pictures: none need be received."""
-        return any(spec.video for spec in self._specs)
+        """False when no output holds pictures: none need be received."""
+        return any(spec.video for spec in self._captured)
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
@@ -131,6 +138,12 @@ class Session:
         """Finish the file and end; only the first call has an effect."""
         self._end(session_end.stopped(reason, self._clock()))
 
+    def want_streams(self, targets: Sequence[StreamTarget]) -> None:
+        """Let exactly these streams run."""
+        for streams in self._streams:
+            streams.want(targets)
+        self._wake.set()
+
     # ---- life --------------------------------------------------------------------------------------------
 
     async def run(self, source: Source) -> ipc.Ended:
@@ -167,6 +180,7 @@ class Session:
         self._tell_segments()
         self._gate(now)
         self._report(now)
+        self._tell_streams()
         if task.done():
             left_at = self._presence.left_at
             self._end(session_end.source_over(task, left_at, recorded=self._pipeline.origin is not None))
@@ -243,6 +257,12 @@ class Session:
                     )
                 )
 
+    def _tell_streams(self) -> None:
+        reports = tuple(report for streams in self._streams for report in streams.reports)
+        if reports != self._streams_told:
+            self._streams_told = reports
+            self._emit(ipc.StreamsChanged(streams=reports))
+
     def _tell_spans(self) -> None:
         changed = session_values.spans_changed(self._pipeline.journal, self._pipeline.origin)
         if changed:
@@ -274,6 +294,8 @@ class Session:
             finished = Finished(self._pipeline.origin, self._pipeline.numbers)
         self._tell_segments()
         self._tell_spans()
+        await asyncio.to_thread(self._files.close_taps)
+        self._tell_streams()
         if finished.origin is None:
             ending = session_end.without_media(ending, continuing=self._request.continuing)
         started_at = None if finished.origin is None else self._wall_of(finished.origin)

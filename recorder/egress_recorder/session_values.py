@@ -26,10 +26,14 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
     in_files = any(FILE_KINDS[file_type].pictures for file_type in request.files)
-    pictures = in_files or bool(request.segments)
+    pictures = request.streaming or in_files or bool(request.segments)
     boundaries = min((one.duration for one in request.segments), default=None)
     # LiveKit's rule (reference livekit-egress.md §3.6): segments alone have key frames where they begin, whatever was asked for.
-    interval = encoding.key_frame_interval if in_files or boundaries is None else float(boundaries)
+    interval = (
+        encoding.key_frame_interval
+        if in_files or request.streaming or boundaries is None
+        else float(boundaries)
+    )
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,
@@ -41,7 +45,13 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
         profile=_PROFILES[encoding.video_codec],
         key_frame_interval=interval,
         segment_duration=boundaries,
+        constant=request.streaming,
     )
+
+
+def stream_spec(request: ipc.CaptureRequest) -> MediaSpec:
+    """Return what streams carry: H.264 and AAC, all that is captured."""
+    return replace(media_spec(request), audio_frequency=audio_rate("aac", request.encoding.audio_frequency))
 
 
 def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:

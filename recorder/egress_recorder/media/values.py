@@ -54,6 +54,8 @@ class MediaSpec:
     """Hz in the file."""
     segment_duration: int | None = None
     """Seconds between the boundaries at which segments begin, each with a key frame; None: there are none."""
+    constant: bool = False
+    """The pictures have a constant bitrate, as streams need it (nal-hrd CBR); files leave its filler out."""
 
     def group(self, index: int) -> int:
         """Return the number of the group of pictures of frame `index`; each begins with a key frame.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from egress_recorder import ipc
@@ -14,9 +15,18 @@ from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
 from egress_recorder.supervisor.playlists import Published
 from egress_recorder.supervisor.segment_results import manifest_playlists, segment_results
+from egress_recorder.supervisor.streams import StreamLedger
 from egress_recorder.supervisor.verdict import Verdict
 
-_Told = ipc.Joined | ipc.TracksChanged | ipc.Started | ipc.ProgressReport | ipc.SpansChanged | ipc.Ended
+_Told = (
+    ipc.Joined
+    | ipc.TracksChanged
+    | ipc.Started
+    | ipc.ProgressReport
+    | ipc.SpansChanged
+    | ipc.StreamsChanged
+    | ipc.Ended
+)
 
 
 class Account:
@@ -25,6 +35,7 @@ class Account:
     def __init__(self, config: RecorderConfig, board: StatusBoard, *, now: Callable[[], datetime]) -> None:
         self.ledger = Ledger(config)
         self.names = Names(config)
+        self.streams = StreamLedger(config.prior.streams)
         self._config = config
         self._board = board
         self._now = now
@@ -57,6 +68,8 @@ class Account:
         elif isinstance(event, ipc.SpansChanged):
             self.ledger.content.holds(part, event.spans, event.gaps)
             return
+        elif isinstance(event, ipc.StreamsChanged):
+            self.streams.reported(replace(one, error=redact(one.error)) for one in event.streams)
         else:
             self._board.update(recording=False, degraded="", message=redact(event.error))
         self.publish()
@@ -72,6 +85,7 @@ class Account:
             segment_results=segment_results(
                 self.ledger.parts(), self._stored, first=len(self._config.outputs)
             ),
+            stream_results=self.streams.results,
         )
 
     def stored(self, index: int, published: Published) -> None:
@@ -109,6 +123,8 @@ class Account:
     def settle(self, verdict: Verdict) -> None:
         """Let the manifest say from now on how the recording ended."""
         self._verdict = verdict
+        if verdict.phase is not Phase.INTERRUPTED:
+            self.streams.conclude(self.ledger.ended_at or self._now())
 
     def manifest(self) -> Manifest:
         """Return the manifest as of now."""
@@ -132,6 +148,7 @@ class Account:
             media=self.ledger.media(),
             playlists=manifest_playlists(self._stored),
             progress=self.ledger.progress(),
+            streams=self.streams.results,
             error=redact(verdict.error) if verdict else "",
             details=self._details(verdict) if verdict else "",
             backup_storage_used=self.used_backup,

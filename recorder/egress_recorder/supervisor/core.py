@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult
+from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult, StreamTarget
 from egress_recorder.errors import RecorderError
 from egress_recorder.manifest import ManifestWriter
 from egress_recorder.supervisor import verdict as verdicts
@@ -18,6 +18,7 @@ from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.delivery import Delivery
 from egress_recorder.supervisor.destinations import Destinations
+from egress_recorder.supervisor.orphans import complete_orphans
 from egress_recorder.supervisor.part import PartEnd, PartRunner
 from egress_recorder.supervisor.process import CaptureChild
 from egress_recorder.supervisor.scratch import ScratchWatch
@@ -111,6 +112,11 @@ class Supervisor:
         self._token = token
         self._runner.renew_token(token)
 
+    def want_streams(self, streams: tuple[StreamTarget, ...]) -> None:
+        """Let exactly these streams run from now on."""
+        self._account.streams.want(streams)
+        self._runner.want_streams()
+
     def abort(self) -> None:
         """Kill the capture process; what it left is kept."""
         self._end(EndReason.KILLED)
@@ -167,6 +173,8 @@ class Supervisor:
                 on_writer=lambda writer: self._board.update(manifest_location=writer.location),
                 may_wait=lambda: self._ending.is_set() and self._ledger.has_own_media,
             )
+            if await complete_orphans(destinations.outputs, self._ledger):
+                self._account.publish()
         except RecorderError as error:
             logger.error("a destination cannot be used", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
             self._storage_error = error

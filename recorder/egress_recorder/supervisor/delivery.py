@@ -1,4 +1,4 @@
-"""Owns what happens to a part's files after its capture process is gone: finalise if need be, upload, remove.
+"""Owns how a part's files get away: uploaded while they grow, finalised if need be, uploaded to the end, removed.
 
 A part has one file per type; the outputs of one type get the same file. Each part has its own task, so that the next part records while the last one uploads. Nothing is uploaded before
 the destinations have been probed. A file that could not be uploaded everywhere stays in the scratch directory. One that
@@ -21,6 +21,7 @@ from egress_recorder.ipc import Ended, SegmentClosed
 from egress_recorder.segmentation import directory_name
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.copies import upload_everywhere
+from egress_recorder.supervisor.growth import Growth
 from egress_recorder.supervisor.mending import Files, Mender
 from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.scratch import ScratchWatch
@@ -53,6 +54,7 @@ class Delivery:
         self._ledger = account.ledger
         self._command, self._scratch = finalize_command, scratch
         self._mender = Mender(account.ledger, scratch, command=finalize_command)
+        self._growth = Growth(account, on_sent=self._sent)
         self._on_change = on_change
         self._on_backup = on_backup
         self._hold_pause = hold_pause
@@ -74,6 +76,7 @@ class Delivery:
     def allow(self, outputs: Sequence[Output]) -> None:
         """The destinations can be written: uploads may begin."""
         self._outputs = outputs
+        self._growth.allow(outputs)
         self._probed.set()
         assert self._group is not None
         of_segments = outputs[len(outputs) - len(self._lanes) :]
@@ -97,6 +100,14 @@ class Delivery:
             return
         path = directory / directory_name(segment.output) / Path(segment.name).name
         self._lanes[segment.output].closed(number, path, segment)
+
+    def began(self, number: int, paths: Sequence[Path]) -> None:
+        """A part's files grow: they are uploaded meanwhile, where the storage can."""
+        self._growth.began(number, paths[: len(self._ledger.file_types)])
+
+    def dropped(self, number: int) -> None:
+        """A part that began has no file."""
+        self._begin(number, self._nothing_left(number))
 
     def complete_part(self, number: int, paths: Sequence[Path], ended: Ended) -> None:
         """Deliver the files that the capture process has closed; one that it could not write on is finalised."""
@@ -143,6 +154,7 @@ class Delivery:
         for lane in self._lanes:
             lane.finish(over=over)
         stored = await asyncio.gather(*self._storing)
+        await self._growth.drop()
         return [error for result in (*parts, *stored) for error in result]
 
     def _begin(self, number: int, work: Coroutine[Any, Any, list[RecorderError]]) -> None:
@@ -152,7 +164,11 @@ class Delivery:
     async def _mended(self, number: int, mending: Awaitable[Files]) -> list[RecorderError]:
         files = await mending
         self._changed()
-        return await self._deliver(number, files) if files else []
+        return await (self._deliver(number, files) if files else self._nothing_left(number))
+
+    async def _nothing_left(self, number: int) -> list[RecorderError]:
+        await self._growth.drop(number)
+        return []
 
     async def _deliver(self, number: int, files: Files) -> list[RecorderError]:
         await self._probed.wait()
@@ -206,6 +222,7 @@ class Delivery:
                 path,
                 on_done=lambda output, uploaded, why: self._done(file[0], output, uploaded, why),
                 on_sent=self._sent,
+                begun=lambda output: self._growth.take(file[0], output, path),
                 patient=patient,
             )
 

@@ -79,6 +79,11 @@ class PartRunner:
         if self._attempt is not None:
             self._attempt.renew_token(token)
 
+    def want_streams(self) -> None:
+        """Tell the running part which streams are wanted now."""
+        if self._attempt is not None:
+            self._attempt.want_streams(self._account.streams.wanted)
+
     def kill(self) -> None:
         """Kill the running part's capture process."""
         if self._attempt is not None:
@@ -113,6 +118,7 @@ class PartRunner:
             self._account.mirror(event, part=number, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
                 files = event.files
+                self._delivery.began(number, [directory / name for name in files])
                 self._on_media()
 
         end = await attempt.run(self._request(token, directory), on_event)
@@ -138,6 +144,8 @@ class PartRunner:
             segments=tuple(
                 SegmentRequest(container=one.container, duration=one.duration) for one in config.segments
             ),
+            streaming=config.streaming,
+            streams=self._account.streams.begin_part() if config.streaming else (),
             continuing=ledger.has_media,
             recorded=recorded,
             recorded_bytes=recorded_bytes,
@@ -158,6 +166,7 @@ class PartRunner:
             if files:
                 logger.warning("a part began and has no file", extra={"part": number})
                 ledger.dropped(number)
+                self._delivery.dropped(number)
             return False
         if not ledger.is_own(number):
             # Its first media came and went within one report.
