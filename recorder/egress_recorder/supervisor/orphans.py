@@ -16,7 +16,7 @@ from datetime import timedelta
 from egress_recorder.contract import Part
 from egress_recorder.errors import RecorderError
 from egress_recorder.filetypes import content_type
-from egress_recorder.naming import tokens_of
+from egress_recorder.naming import is_playlist, tokens_of
 from egress_recorder.partplan import GROWING
 from egress_recorder.storage import GrowingStorage, PartRecord
 from egress_recorder.supervisor.ledger import Ledger
@@ -39,7 +39,8 @@ async def complete_orphans(outputs: Sequence[Output], ledger: Ledger) -> int:
     found = 0
     for part in ledger.orphans():
         output = next((output for output in outputs if output.index == part.output), None)
-        if output is None or not part.filename or tokens_of(part.filename):
+        # A playlist is gone on with by who writes it (`playlists.py`).
+        if output is None or not part.filename or tokens_of(part.filename) or is_playlist(part.filename):
             continue
         done = await _complete(output, part)
         if done is not None:
