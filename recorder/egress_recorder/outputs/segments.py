@@ -90,10 +90,11 @@ class SegmentOutput:
             self._finish(self._end)
 
     def _begins_one(self, packet: EncodedPacket) -> bool:
-        boundary = (math.floor(self._start / self._request.duration + _TICK) + 1) * self._request.duration
-        if packet.file_time < boundary - _TICK:
+        # Sound that is ahead of the pictures stays with those before the boundary.
+        if packet.kind != self._main:
             return False
-        return packet.packet.is_keyframe if self._spec.video else True
+        boundary = (math.floor(self._start / self._request.duration + _TICK) + 1) * self._request.duration
+        return packet.file_time >= boundary - _TICK and packet.packet.is_keyframe
 
     def _begin(self, packet: EncodedPacket) -> None:
         self._start, self._fresh = packet.file_time, True

@@ -70,6 +70,19 @@ def test_segments_begin_at_their_boundaries_and_decode_as_one_stream(tmp_path: P
         assert times(path, "video")[0] == pytest.approx(one.start, abs=1e-4), "each begins with a key frame"
 
 
+def test_sound_that_is_ahead_of_the_pictures_begins_no_segment(tmp_path: Path) -> None:
+    output = SegmentOutput(tmp_path, SPEC, SegmentRequest(duration=2), index=0)
+    for packet in sorted(packets(SPEC, 5), key=lambda one: one.file_time - 0.1 * (one.kind == "audio")):
+        output.write(packet)
+    output.close()
+    closed = output.take()
+    assert [(one.start, one.duration) for one in closed] == [(0, 2), (2, 2), (4, 1)]
+    whole = tmp_path / "whole.ts"
+    whole.write_bytes(b"".join((tmp_path / "segments-0" / one.name).read_bytes() for one in closed))
+    assert np.diff(times(whole, "audio")) == pytest.approx(1024 / 48_000, abs=1e-4)
+    assert len(times(whole, "video")) == 150
+
+
 def test_a_segment_that_is_not_closed_is_not_told_and_its_bytes_are_there(tmp_path: Path) -> None:
     output = SegmentOutput(tmp_path, SPEC, SegmentRequest(duration=2), index=0)
     for packet in packets(SPEC, 3):
