@@ -25,8 +25,9 @@ from egress_recorder.contract import Manifest
 from egress_recorder.partplan import PART_SIZE
 from fakes.recorder_process import Recorder
 from support.capture_process import publisher, recorder_token
+from support.realtime import REALTIME
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME]
 
 STOP = json.dumps({"generation": 2, "desiredState": "Stopped"}).encode()
 
