@@ -106,7 +106,6 @@ def test_streams_run_beside_the_file_and_change_while_recording(
     # What a busy machine loses before the encoder is in no output; test_streams_receivers counts the rest exactly.
     lost_before = file.missing_frames
     assert file.frames == pytest.approx(file.duration * 30, abs=2), status["progress"]
-    print(file.summary(), status["progress"])
     rtmp.kill()
     srt.kill()
     first, second = (check(path) for path in rtmp.recordings())

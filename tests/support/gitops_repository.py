@@ -48,10 +48,19 @@ ARGO = Tool("argo", "argocd-controller")
 
 
 def examples(scene: OperatorScene) -> list[Document]:
-    """Return the project's examples; only the room and the other LiveKit server become those of the scene."""
-    documents: list[Document] = [
-        yaml.safe_load(path.read_text()) for path in sorted((ROOT / "examples").glob("*-egress*.yaml"))
+    """Return the project's examples; only the room and the other LiveKit server become those of the scene.
+
+    Secrets that stand beside them are put into the namespace: no repository of anybody's holds them.
+    """
+    everything: list[Document] = [
+        document
+        for path in sorted((ROOT / "examples").glob("*-egress*.yaml"))
+        for document in yaml.safe_load_all(path.read_text())
     ]
+    for document in everything:
+        if document["kind"] == "Secret":
+            scene.stack.api.apply("secrets", scene.namespace, document)
+    documents = [document for document in everything if document["kind"] != "Secret"]
     for document in documents:
         spec = document["spec"]
         spec["roomName"] = scene.room
