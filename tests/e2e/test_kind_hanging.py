@@ -38,5 +38,5 @@ def test_a_recorder_that_hangs_fails_its_liveness_probe_and_the_next_part_follow
     assert any("Liveness" in message for message in event_messages(kind_scene.namespace, "Unhealthy"))
     [found] = accounts([recording], tmp_path)
     assert found.numbers == [2]
-    assert [part["part"] for part in found.lost] == [1]
+    assert found.killed == [1]
     kubectl("wait", "--for=delete", f"pod/{first_pod}", "--namespace", kind_scene.namespace, "--timeout=30s")

@@ -33,6 +33,13 @@ class Account:
     status: Document
     kept: tuple[tuple[Document, MediaReport], ...]
     lost: tuple[Document, ...]
+    completed: tuple[Document, ...] = ()
+    """Parts of killed recorders of which there is what had been uploaded while they grew (docs/storage/growing.md)."""
+
+    @property
+    def killed(self) -> list[int]:
+        """Numbers of the parts whose recorder was killed, with or without a beginning that is there."""
+        return sorted(part["part"] for part in (*self.lost, *self.completed))
 
     @property
     def holes(self) -> list[float]:
@@ -85,7 +92,11 @@ def _account(status: Document, reports: Reports) -> Account:
     lost = tuple(part for part in parts if not part.get("location"))
     for part in lost:
         assert part["endReason"].startswith(EndReason.KILLED.value), part
-    kept = tuple((part, reports[part["filename"]]) for part in parts if part.get("location"))
+    stored = [(part, reports[part["filename"]]) for part in parts if part.get("location")]
+    begun = [part for part, _ in stored if part["endReason"].startswith(EndReason.KILLED.value)]
+    # Cut in a packet, and told with a length by its bytes: a beginning that shows something is all that is promised.
+    assert all(report.counted() for part, report in stored if part in begun), status
+    kept = tuple((part, report) for part, report in stored if part not in begun)
     for part, report in kept:
         print(report.summary())
         assert report.errors == []
@@ -94,10 +105,11 @@ def _account(status: Document, reports: Reports) -> Account:
         assert (report.audio_codec, report.channels) == ("aac", 2)
         assert report.counted(), report.summary()
         assert abs(report.duration - parse_duration(part["duration"])) < _TOLERANCE, (part, report.summary())
-    found = Account(status, kept, lost)
+    found = Account(status, kept, lost, tuple(begun))
     assert all(hole >= 0 for hole in found.holes), f"recorded twice: {found.holes} {status}"
     span = (parse_time(status["endedAt"]) - parse_time(status["startedAt"])).total_seconds()
     told = sum(report.duration for _, report in kept) + parse_duration(status.get("gapsDuration", "0s"))
+    told += sum(parse_duration(part["duration"]) for part in begun)
     assert abs(span - told) < _TOLERANCE * len(parts), (
         f"from the first to the last media are {span:.2f} s, files and gaps come to {told:.2f} s: {status}"
     )
