@@ -8,13 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from egress_operator.api import Spec
+from egress_operator.api_status import LIST_LIMIT
 from egress_operator.api_streams import SecretKeyRef
 from egress_operator.model import Document, Observed
 from egress_operator.parts import clean, without_empty
 from egress_operator.units import format_duration, format_time, parse_time
 from egress_recorder.contract import StreamResult, StreamTarget, redact_url, resolve_url
 
-RESULTS_LIMIT = 50
 STREAMS_LIMIT = 10
 """At a time; each is a process of some 15 MB in the recorder's pod."""
 ReadSecret = Callable[[SecretKeyRef], str]
@@ -102,7 +102,7 @@ def is_outdated(observed: Observed, facts: Mapping[str, Any]) -> bool:
 def absorb(document: Document, results: Sequence[StreamResult]) -> None:
     """Take what a recorder says of all streams."""
     if results:
-        document["streamResults"] = [_shown(result) for result in results[-RESULTS_LIMIT:]]
+        document["streamResults"] = [_shown(result) for result in results[-LIST_LIMIT:]]
 
 
 def _shown(result: StreamResult) -> Document:

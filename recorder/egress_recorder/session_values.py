@@ -50,8 +50,9 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
 
 
 def stream_spec(request: ipc.CaptureRequest) -> MediaSpec:
-    """Return what streams carry: H.264 and AAC, all that is captured."""
-    return replace(media_spec(request), audio_frequency=audio_rate("aac", request.encoding.audio_frequency))
+    """Return what streams carry: H.264 and LiveKit's AAC, all that is captured."""
+    rate = audio_rate("aac", request.encoding.audio_frequency)
+    return replace(media_spec(request), audio_codec="aac", audio_frequency=rate)
 
 
 def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:
@@ -71,9 +72,8 @@ def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:
 
 
 def segment_specs(request: ipc.CaptureRequest) -> list[MediaSpec]:
-    """Return what the segments of each HLS output hold: LiveKit's AAC, whatever a file has."""
-    rate = audio_rate("aac", request.encoding.audio_frequency)
-    return [replace(media_spec(request), audio_codec="aac", audio_frequency=rate) for _ in request.segments]
+    """Return what the segments of each HLS output hold: what a stream carries, whatever a file has."""
+    return [stream_spec(request)] * len(request.segments)
 
 
 def encoded_sound(specs: Iterable[MediaSpec]) -> list[MediaSpec]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from egress_recorder.begun import BegunUpload, OnSent
@@ -58,9 +59,9 @@ class Growth:
                     output.uploader,
                     paths[file],
                     rewritten=FILE_KINDS[ledger.file_types[file]].rewritten,
-                    key=lambda index=output.index: self._name(number, index),  # type: ignore[misc]
+                    key=partial(self._name, number, output.index),
                     on_sent=self._on_sent,
-                    on_begun=lambda name, index=output.index: self._named(number, index, name),  # type: ignore[misc]
+                    on_begun=partial(self._named, number, output.index),
                 )
 
     def _named(self, number: int, output: int, name: str) -> None:

@@ -55,16 +55,12 @@ class Output:
     """One file or HLS output, opened. `backup` takes the file when its storage has failed for good."""
 
     index: int
+    name: str
+    """The output as the user wrote it: fileOutputs[0]."""
     filepath: str
     storage: Storage | WholeStorage
     uploader: Uploader
     backup: Target | None = None
-    label: str = ""
-
-    @property
-    def name(self) -> str:
-        """The output as the user wrote it."""
-        return self.label or f"fileOutputs[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +122,11 @@ async def open_outputs(
             outputs.append(
                 Output(
                     index=index,
+                    name=where,
                     filepath=output.filepath,
                     storage=target.storage,
                     uploader=target.uploader,
                     backup=backup,
-                    label=where,
                 )
             )
         return tuple(outputs)

@@ -212,7 +212,13 @@ def test_an_output_without_manifest_does_not_take_it_from_its_neighbour() -> Non
         }
     )
     opened = [
-        Output(index=index, filepath=output.filepath, storage=Store(), uploader=None)  # type: ignore[arg-type]
+        Output(
+            index=index,
+            name=config.name_of(index),
+            filepath=output.filepath,
+            storage=Store(),  # type: ignore[arg-type]
+            uploader=None,  # type: ignore[arg-type]
+        )
         for index, output in enumerate(config.outputs)
     ]
     assert [(place.key, place.written) for place in manifest_places(config, opened)] == [
