@@ -17,9 +17,12 @@ from egress_recorder.contract import (
     FileType,
     NameValues,
     default_type,
+    part_filename,
+    part_playlist,
     refuse_meaningless,
     resolve_filepath,
     resolve_prefix,
+    tokens_of,
 )
 
 
@@ -81,6 +84,13 @@ def output_names(resolved: Mapping[str, Any]) -> list[str]:
     """Return the name of each output by its number: of a file its path, of segments their playlist."""
     playlists = (names["playlistName"] for names in resolved.get("segments") or ())
     return [*(resolved.get("filepaths") or ()), *playlists]
+
+
+def part_names(resolved: Mapping[str, Any], part: int) -> list[str | None]:
+    """Return the name of each output in a part; None where only the recorder learns what a token stands for."""
+    files = [part_filename(path, part) for path in resolved.get("filepaths") or ()]
+    playlists = [part_playlist(names["playlistName"], part) for names in resolved.get("segments") or ()]
+    return [None if tokens_of(name) else name for name in (*files, *playlists)]
 
 
 def file_types(spec: Spec) -> list[FileType]:

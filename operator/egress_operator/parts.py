@@ -13,7 +13,7 @@ from typing import Any
 from egress_operator import names
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.errors import redact
-from egress_operator.filenames import output_names
+from egress_operator.filenames import part_names
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.units import format_duration, format_time, parse_duration, parse_time
 from egress_operator.verdict import end_of, fate_of, result_of
@@ -96,13 +96,23 @@ def _prior_part(part: Mapping[str, Any]) -> Part:
     )
 
 
+def begin(document: Document, part: int) -> None:
+    """Note the files of a recorder that is ready: it may be lost before its first answer tells them."""
+    if not _has_part(document, part):
+        _merge(document, _files(document, part))
+
+
+def _files(document: Document, part: int) -> list[Document]:
+    outputs = enumerate(part_names(document.get("resolved") or {}, part))
+    return [without_empty({"part": part, "output": index, "filename": name}) for index, name in outputs]
+
+
 def lose_part(document: Document, *, pod: PodView | None, part: int, reason: str, now: datetime) -> None:
     """Note the end of a part whose recorder left no record: its file is not known to be anywhere."""
     ended = format_time((pod and pod.ended_at) or now)
     entries = [entry for entry in document.get("parts") or () if entry["part"] >= part and _is_lost(entry)]
     if not entries and _is_recording(document) and not _has_part(document, part):
-        outputs = output_names(document.get("resolved") or {})
-        entries = [{"part": part, "output": index, "filename": path} for index, path in enumerate(outputs)]
+        entries = _files(document, part)
     _merge(document, [_lost(entry, ended, reason) for entry in entries])
 
 

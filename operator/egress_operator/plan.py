@@ -151,6 +151,8 @@ def _is_outdated(situation: Situation) -> bool:
 def _name_children(situation: Situation) -> None:
     verdict, facts = situation.verdict, situation.facts
     facts["part"] = verdict.part
+    # Still there when the operator was killed between the next part's Job and the status.
+    facts.pop("nextPartAt", None)
     if verdict.job is not None:
         facts["jobName"] = verdict.job.name
     if verdict.pod is not None:
@@ -168,6 +170,7 @@ def _running(situation: Situation) -> Plan:
     if recording:
         facts.setdefault("startedAt", format_time(now.replace(microsecond=0)))
         facts.pop("failures", None)
+        parts.begin(facts, verdict.part)
     phase, reason = _phase(situation, polled, recording=recording)
     over = polled is not None and polled.phase.is_terminal
     poll = Poll(
@@ -270,4 +273,6 @@ def refuse(observed: Observed, reason: Reason, *, now: datetime) -> Plan:
     """Return the plan when the API server refused what the recording needs: say so, try again."""
     verdict = judge(observed, now)
     situation = Situation(observed, now, verdict, _stop_wanted(observed), facts.gather(observed))
+    if verdict.state in {State.UNREACHABLE, State.OVER}:
+        succession.give_up(situation)
     return start.refused(situation, reason)

@@ -7,7 +7,7 @@ else; the one exception is a stop before anything was recorded, which is `Aborte
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from egress_operator import start, status
 from egress_operator.ending import fail, finish, is_uploaded, livekit_details
@@ -49,6 +49,18 @@ def part_over(situation: Situation) -> Plan:
 
 
 _ENDS = (Phase.COMPLETE, Phase.LIMIT_REACHED, Phase.ABORTED)
+
+
+def give_up(situation: Situation) -> None:
+    """Note that the part is over although the next one cannot be made now."""
+    _note_part(situation)
+    _due(situation, delay=0.0)
+
+
+def _due(situation: Situation, *, delay: float) -> datetime:
+    """Return when the next part is due. Once that is in the status, the part before it is over for good."""
+    due = situation.now + timedelta(seconds=delay)
+    return parse_time(situation.facts.setdefault("nextPartAt", format_time(due)))
 
 
 def _note_part(situation: Situation) -> None:
@@ -144,7 +156,7 @@ def _next_part(situation: Situation, *, delay: float) -> Plan:
     number = max([verdict.part, *(part["part"] for part in facts.get("parts") or ())]) + 1
     if number > spec.max_parts + facts.get("roomWaits", 0):
         return _exhausted(situation)
-    due = parse_time(facts.setdefault("nextPartAt", format_time(now + timedelta(seconds=delay))))
+    due = _due(situation, delay=delay)
     retire: tuple[Action, ...] = ()
     job = verdict.job
     if job is not None and not job.deleting and (verdict.state is State.UNREACHABLE or job.suspended):

@@ -6,8 +6,10 @@ Never guesses success: a part without its recorder's own record is over without 
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from egress_operator.errors import redact
 from egress_operator.model import JobView, Observed, PodView, Reason
@@ -26,7 +28,7 @@ class State(enum.Enum):
     NONE = "no part yet"
     WAITING = "its container has not started"
     RUNNING = "its recorder runs"
-    UNREACHABLE = "its node does not answer"
+    UNREACHABLE = "its node or its recorder does not answer"
     OVER = "nothing of it runs"
 
 
@@ -72,9 +74,8 @@ def judge(observed: Observed, now: datetime) -> Verdict:
     if pod.ended:
         result = result_of(pod, observed.recording.uid)
         return Verdict(State.OVER, part, job, pod, end_of(pod), result)
-    if _is_unreachable(pod, now) or _is_silent(observed, pod):
-        reason = Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
-        return Verdict(State.UNREACHABLE, part, job, pod, reason)
+    if _is_unreachable(pod, now) or _is_silent(observed, pod) or _is_given_up(status, part):
+        return Verdict(State.UNREACHABLE, part, job, pod, _unreachable(pod, now))
     if pod.started:
         return Verdict(State.RUNNING, part, job, pod)
     return Verdict(State.WAITING, part, job, pod, _waiting_reason(pod))
@@ -150,12 +151,25 @@ def _is_silent(observed: Observed, pod: PodView) -> bool:
     return silent and pod.started and not pod.ready and observed.polled_part == pod.part
 
 
+def _is_given_up(status: Mapping[str, Any], part: int) -> bool:
+    """The status says that the next part follows: what was decided once holds, whatever is heard of the old one.
+
+    The silence of a recorder is known to one operator's memory only, and only while it polls it.
+    """
+    return "nextPartAt" in status and status.get("part") == part
+
+
+def _unreachable(pod: PodView, now: datetime) -> Reason:
+    who = "the node" if _is_unreachable(pod, now) else "the recorder"
+    return Reason("NodeUnreachable", f"{who} of pod {pod.name} does not answer")
+
+
 def fate_of(pod: PodView, now: datetime) -> Reason:
     """Return in one sentence why an earlier part is over."""
     if pod.ended:
         return end_of(pod)
     if _is_unreachable(pod, now):
-        return Reason("NodeUnreachable", f"the node of pod {pod.name} does not answer")
+        return _unreachable(pod, now)
     return Reason("Superseded", f"pod {pod.name} was superseded by a newer part")
 
 

@@ -183,7 +183,7 @@ def tokens_of(path: str) -> tuple[str, ...]:
 
 def part_filename(filename: str, part: int) -> str:
     """Return the name of part n: `a.mp4`, `a-p2.mp4`, `a-p3.mp4` …; `{part}` and `{retry}` take the suffix's place."""
-    if set(tokens_of(filename)) & set(PART_TOKENS):
+    if tells_parts(filename):
         return filename.replace("{part}", str(part)).replace("{retry}", str(part - 1))
     if part == 1:
         return filename
@@ -191,9 +191,19 @@ def part_filename(filename: str, part: int) -> str:
     return f"{stem}-p{part}{extension}"
 
 
+def tells_parts(path: str) -> bool:
+    """Return whether a name has a token of the part: without one a playlist goes on over all parts."""
+    return bool(set(tokens_of(path)) & set(PART_TOKENS))
+
+
+def part_playlist(playlist: str, part: int) -> str:
+    """Return the name of the playlist that part n stands in."""
+    return part_filename(playlist, part) if tells_parts(playlist) else playlist
+
+
 def part_prefix(prefix: str, part: int) -> str:
     """Return how the segments of part n begin, as `part_filename`."""
-    if set(tokens_of(prefix)) & set(PART_TOKENS):
+    if tells_parts(prefix):
         return part_filename(prefix, part)
     return prefix if part == 1 else f"{prefix}-p{part}"
 

@@ -27,10 +27,12 @@ from egress_recorder.naming import (
     NameValues,
     manifest_filename,
     part_filename,
+    part_playlist,
     part_prefix,
     refuse_meaningless,
     resolve_filepath,
     resolve_prefix,
+    tells_parts,
     tokens_of,
 )
 from egress_recorder.retry import Deadline, RetryPolicy
@@ -227,16 +229,14 @@ class Names:
 
     def per_part(self, index: int) -> bool:
         """Return whether each part has a playlist of its own in HLS output `index`; else one goes on over all of them."""
-        return _tells_parts(self._segments[index].playlist)
+        return tells_parts(self._segments[index].playlist)
 
     def _of_part(self, names: SegmentNames, number: int) -> SegmentNames:
         """The playlist goes on over all parts, its segments must not replace those of an earlier one."""
         return SegmentNames(
-            playlist=part_filename(names.playlist, number)
-            if _tells_parts(names.playlist)
-            else names.playlist,
+            playlist=part_playlist(names.playlist, number),
             prefix=part_prefix(names.prefix, number),
-            live=part_filename(names.live, number) if _tells_parts(names.live) else names.live,
+            live=part_playlist(names.live, number),
         )
 
     def _learn_missing(self) -> None:
@@ -275,10 +275,6 @@ class Names:
             )
         except ContractError as error:
             raise ConfigurationError(f"segmentOutputs[{index}]: {error}") from None
-
-
-def _tells_parts(path: str) -> bool:
-    return bool(set(tokens_of(path)) & set(PART_TOKENS))
 
 
 def _refuse_unfit(config: RecorderConfig) -> None:

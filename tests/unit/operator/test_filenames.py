@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from egress_operator import facts, filenames, names
+from egress_operator.filenames import part_names
 from egress_operator.model import CreateJob
 from egress_operator.plan import plan
 from support.operator_builders import EGRESS_ID, NOW, PRESENT, observed, recording
@@ -123,3 +124,13 @@ def test_a_live_playlist_that_is_the_main_one_is_refused_where_the_schema_cannot
     assert "spec.segmentOutputs[0]: livePlaylistName cannot be the same as playlistName" in failed(
         fileOutputs=None, segmentOutputs=[{"filenamePrefix": "a", "livePlaylistName": "a.m3u8", **PVC}]
     )
+
+
+def test_the_names_of_a_later_part_are_told_before_its_recorder_has_answered() -> None:
+    resolved = {
+        "filepaths": ["a/alice.mp4", "{part}/alice.ogg", "{track_source}.mp4"],
+        "segments": [{"playlistName": "a.m3u8"}, {"playlistName": "a-{retry}.m3u8"}],
+    }
+
+    assert part_names(resolved, 2) == ["a/alice-p2.mp4", "2/alice.ogg", None, "a.m3u8", "a-1.m3u8"]
+    assert part_names({}, 1) == []

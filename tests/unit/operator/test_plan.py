@@ -592,7 +592,10 @@ def test_a_superseded_part_that_comes_back_adds_its_file() -> None:
     made = decide(seen)
 
     assert made.status is not None
-    assert [part["location"] for part in made.status["parts"]] == ["file:///x"]
+    first, second = made.status["parts"]
+    assert first["location"] == "file:///x"
+    assert (second["part"], second["filename"]) == (2, "standup/alice-p2.mp4")
+    assert "endReason" not in second
     assert phase(made) == "Active"
 
 
