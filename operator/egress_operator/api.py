@@ -17,6 +17,7 @@ from egress_operator.api_files import (
     VIDEO_TRACK_FILES,
     audio_codec_files,
 )
+from egress_operator.api_images import IMAGE_RULES, NEED_VIDEO, ImageOutput
 from egress_operator.api_parts import (
     DEFAULT_MAX_PARTS,
     FileOutput,
@@ -47,6 +48,12 @@ class EgressSpec(ApiModel):
     advanced: Advanced | None = Field(default=None, description="Instead of preset.")
     file_outputs: list[FileOutput] = Field(
         min_length=1, max_length=10, description="One file each, of the same capture."
+    )
+    image_outputs: list[ImageOutput] = Field(
+        default=[],
+        min_length=1,
+        max_length=10,
+        description="Pictures of the same capture, uploaded while it is recorded (docs/outputs/images.md).",
     )
     storage: Storage | None = Field(
         default=None,
@@ -85,6 +92,16 @@ class EgressSpec(ApiModel):
         " A resource that a GitOps tool applies again records again.",
     )
     template: Template | None = None
+
+    @property
+    def outputs(self) -> list[FileOutput | ImageOutput]:
+        """All outputs by their number: files, then images."""
+        return [*self.file_outputs, *self.image_outputs]
+
+    def name_of(self, output: int) -> str:
+        """Return the path of an output in the resource."""
+        files = len(self.file_outputs)
+        return f"spec.fileOutputs[{output}]" if output < files else f"spec.imageOutputs[{output - files}]"
 
     @property
     def rejoin_seconds(self) -> float:
@@ -211,6 +228,7 @@ Spec = ParticipantEgressSpec | TrackCompositeEgressSpec
 SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     PARTICIPANT_KIND: [
         _ONE_ENCODING,
+        *IMAGE_RULES,
         PARTICIPANT_FILES,
         audio_codec_files(),
         no_track_tokens(
@@ -220,6 +238,8 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     ],
     TRACK_COMPOSITE_KIND: [
         _ONE_ENCODING,
+        *IMAGE_RULES,
+        NEED_VIDEO,
         VIDEO_TRACK_FILES,
         SOUND_FILES,
         audio_codec_files(sound_alone="!has(self.videoTrackId)"),

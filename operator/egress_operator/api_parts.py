@@ -43,16 +43,26 @@ Text = Annotated[str, Field(max_length=256)]
 
 
 _FILEPATH_RULE = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
-_NO_TRACK_TOKEN = (
-    "!has(self.fileOutputs) || self.fileOutputs.all(output, !has(output.filepath)"
-    f" || !output.filepath.matches('[{{]({'|'.join(TRACK_TOKENS)})[}}]'))"
+_TRACK_TOKEN = f"matches('[{{]({'|'.join(TRACK_TOKENS)})[}}]')"
+
+
+def _free_of_them(outputs: str, *names: str) -> str:
+    each = " && ".join(f"(!has(output.{name}) || !output.{name}.{_TRACK_TOKEN})" for name in names)
+    return f"(!has(self.{outputs}) || self.{outputs}.all(output, {each}))"
+
+
+_NO_TRACK_TOKEN = " && ".join(
+    (
+        _free_of_them("fileOutputs", "filepath"),
+        _free_of_them("imageOutputs", "filenamePrefix"),
+    )
 )
 
 
 def no_track_tokens(why: str, *, when: str = "true") -> dict[str, Any]:
     """Return the rule of a spec that records more than one track (`when`): what names one track has no value there."""
     return rule(
-        f"!({when}) || {_NO_TRACK_TOKEN}", f"filepath: {in_words(TRACK_TOKENS)} name one track, and {why}"
+        f"!({when}) || ({_NO_TRACK_TOKEN})", f"filepath: {in_words(TRACK_TOKENS)} name one track, and {why}"
     )
 
 

@@ -44,6 +44,23 @@ class PartInfo(FileInfo):
     end_reason: _Name | None = Field(default=None, description="Why the file ended.")
 
 
+class ImagesInfo(ApiModel):
+    """LiveKit's ImagesInfo, of the whole recording."""
+
+    filename_prefix: _Name | None = None
+    image_count: int | None = Field(
+        default=None, description="Images that are in the storage.", json_schema_extra={"format": "int64"}
+    )
+    started_at: Time | None = Field(default=None, description="Of the first image.")
+    ended_at: Time | None = Field(default=None, description="Of the last image.")
+
+
+class ImageNamesInfo(ApiModel):
+    """How an image output's objects begin; number or time and extension follow."""
+
+    filename_prefix: _Name | None = None
+
+
 class GapInfo(ApiModel):
     """Time that is in no file."""
 
@@ -121,8 +138,10 @@ class ResolvedInfo(ApiModel):
     file_types: Annotated[list[_Name], Field(max_length=10)] | None = Field(
         default=None, description="Type of each file, as said or chosen."
     )
+    images: Annotated[list[ImageNamesInfo], Field(max_length=10)] | None = None
     storage: Annotated[list[StorageInfo], Field(max_length=10)] | None = Field(
-        default=None, description="Destination of each entry of spec.fileOutputs."
+        default=None,
+        description="Destination of each output: those of spec.fileOutputs, then spec.imageOutputs.",
     )
     tracks: _Name | None = Field(default=None, description="Track ids, for the printer column.")
     url: _Name | None = Field(default=None, description="LiveKit server.")
@@ -186,6 +205,7 @@ class EgressStatus(ApiModel):
     error_code: int | None = Field(default=None, description="HTTP-like code, as LiveKit's.")
     details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
     file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
+    image_results: Annotated[list[ImagesInfo], Field(max_length=10)] | None = None
     manifest_location: _Name | None = None
     backup_storage_used: bool | None = Field(
         default=None, description="True: a file went to a backup storage, as its location says."

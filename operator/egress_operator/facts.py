@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 
 from egress_operator import names, parts
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.model import Document, Observed, PodView
-from egress_operator.parts import clean, file_result, without_empty
+from egress_operator.parts import clean, file_result, image_result, without_empty
 from egress_operator.units import format_duration, format_time, parse_duration
 from egress_operator.verdict import result_of
 from egress_recorder.contract import (
@@ -80,6 +81,14 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
         document["tracks"] = [_track(track) for track in news.tracks[:LIST_LIMIT]]
     if news.file_results:
         document["fileResults"] = [file_result(result) for result in news.file_results[:10]]
+    if news.image_results:
+        # A word that comes late takes nothing back.
+        document["imageResults"] = [
+            image_result(result, old)
+            for result, old in zip_longest(
+                news.image_results[:10], (document.get("imageResults") or ())[: len(news.image_results)]
+            )
+        ]
     _absorb_progress(document, news.progress)
     parts.absorb(document, news.parts, pod=pod)
     _absorb_gaps(document, news.gaps)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
@@ -16,6 +16,7 @@ from egress_recorder.contract import (
     FileType,
     NameValues,
     default_type,
+    image_prefix,
     refuse_meaningless,
     resolve_filepath,
 )
@@ -50,7 +51,20 @@ def resolve_names(recording: Recording, facts: Document) -> None:
             paths.append(resolve_filepath(output.filepath or "", values, FILE_KINDS[file_type].extension))
         except ContractError as error:
             raise ValueError(f"spec.fileOutputs[{index}]: {error}") from None
+    images = [_image_names(spec, index, values) for index in range(len(spec.image_outputs))]
     resolved["filepaths"], resolved["fileTypes"] = paths, types
+    if images:
+        resolved["images"] = images
+
+
+def _image_names(spec: Spec, index: int, values: NameValues) -> Document:
+    """Return the names of one image output, under LiveKit's names of the fields. Raises ValueError."""
+    prefix = spec.image_outputs[index].filename_prefix or ""
+    try:
+        refuse_meaningless(prefix, one_track=values.track_id is not None, resource=True)
+        return {"filenamePrefix": image_prefix(prefix, values)}
+    except ContractError as error:
+        raise ValueError(f"spec.imageOutputs[{index}]: {error}") from None
 
 
 def file_types(spec: Spec) -> list[FileType]:
@@ -65,13 +79,23 @@ def file_types(spec: Spec) -> list[FileType]:
 def refuse_same_names(facts: Mapping[str, Any]) -> None:
     """Raise ValueError where two outputs have one name at one destination: only one file could have it."""
     resolved = facts["resolved"]
+    files = len(resolved["filepaths"])
+    _refuse_twice(resolved["filepaths"], resolved["storage"][:files], "fileOutputs", "filepath")
+    # Whatever their suffix and type: a person tells the images of two outputs apart by their prefix.
+    prefixes = [one["filenamePrefix"] for one in resolved.get("images") or ()]
+    _refuse_twice(prefixes, resolved["storage"][files:], "imageOutputs", "filenamePrefix")
+
+
+def _refuse_twice(
+    paths: Sequence[str], places: Sequence[Mapping[str, Any]], outputs: str, field: str
+) -> None:
     seen: dict[str, int] = {}
-    for index, (path, place) in enumerate(zip(resolved["filepaths"], resolved["storage"], strict=True)):
+    for index, (path, place) in enumerate(zip(paths, places, strict=True)):
         where = {name: value for name, value in place.items() if name not in {"origin", "backup"}}
         first = seen.setdefault(json.dumps([path, where], sort_keys=True), index)
         if first != index:
             raise ValueError(
-                f"spec.fileOutputs[{index}].filepath gives {path}, as spec.fileOutputs[{first}] does at the same"
+                f"spec.{outputs}[{index}].{field} gives {path}, as spec.{outputs}[{first}] does at the same"
                 " destination: name them differently"
             )
 

@@ -23,6 +23,7 @@ from egress_recorder.contract import (
     TOKEN_FILE,
     DesiredState,
     FileOutputConfig,
+    ImageOutputConfig,
     Limits,
     ParticipantSource,
     RecorderConfig,
@@ -41,7 +42,9 @@ def recorder_config(
     assert spec is not None
     resolved = facts["resolved"]
     places = storage.every_place(spec, facts)
-    spares = storage.backups(facts) or (None,) * len(spec.file_outputs)
+    chosen = storage.destinations(spec, facts)
+    spares = storage.backups(facts) or (None,) * len(spec.outputs)
+    files = len(spec.file_outputs)
     # An operator that knew MP4 only resolved the names of a recording that goes on.
     types = resolved.get("fileTypes") or ["MP4"] * len(resolved["filepaths"])
     outputs = tuple(
@@ -58,9 +61,25 @@ def recorder_config(
             spec.file_outputs,
             resolved["filepaths"],
             types,
-            storage.destinations(spec, facts),
-            spares,
+            chosen[:files],
+            spares[:files],
             strict=True,
+        )
+    )
+    images = tuple(
+        ImageOutputConfig(
+            prefix=names_of["filenamePrefix"],
+            codec=output.codec,
+            interval=output.interval,
+            width=output.width or 0,
+            height=output.height or 0,
+            suffix=output.filename_suffix or "IMAGE_SUFFIX_INDEX",
+            destination=destination(places, place),
+            disable_manifest=bool(output.disable_manifest),
+            backup=None if spare is None else destination(places, spare),
+        )
+        for output, names_of, place, spare in zip(
+            spec.image_outputs, resolved.get("images") or (), chosen[files:], spares[files:], strict=True
         )
     )
     return RecorderConfig(
@@ -73,6 +92,7 @@ def recorder_config(
         source=_source(spec),
         encoding=encoding_of(spec),
         outputs=outputs,
+        images=images,
         join_timeout=spec.join_seconds,
         track_timeout=spec.track_seconds,
         rejoin_timeout=spec.rejoin_seconds,

@@ -135,7 +135,7 @@ def is_worth_writing(old: Mapping[str, Any], new: Mapping[str, Any], now: dateti
     return "updatedAt" not in old or now - parse_time(old["updatedAt"]) >= NUMBERS_EVERY
 
 
-_NUMBERS = ("progress", "gapsDuration", "fileResults", "tracks", "webhooks")
+_NUMBERS = ("progress", "gapsDuration", "fileResults", "imageResults", "tracks", "webhooks")
 
 
 def _state(document: Mapping[str, Any]) -> Document:

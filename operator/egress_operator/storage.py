@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from egress_operator.api import Spec
+from egress_operator.api_parts import FileOutput
 from egress_operator.api_storage import KINDS, Place, Storage
 from egress_operator.destinations import secret_names
 from egress_operator.model import Document, Reason
@@ -44,7 +45,7 @@ def usable_backup(backup: Storage | None, allowed: frozenset[str], namespace: st
 
 def needs_default(spec: Spec) -> bool:
     """Return True when an output depends on the operator's default storage."""
-    return spec.storage is None and any(not output.destinations for output in spec.file_outputs)
+    return spec.storage is None and any(not output.destinations for output in spec.outputs)
 
 
 def resolve(spec: Spec, default: Storage | None, *, backup: Storage | None = None) -> list[Document]:
@@ -54,7 +55,7 @@ def resolve(spec: Spec, default: Storage | None, *, backup: Storage | None = Non
     destination, or itself as its backup.
     """
     resolved = []
-    for index, output in enumerate(spec.file_outputs):
+    for index, output in enumerate(spec.outputs):
         if output.destinations:
             place, origin = Storage.model_validate(output.destinations), OF_OUTPUT
         elif spec.storage is not None:
@@ -62,10 +63,10 @@ def resolve(spec: Spec, default: Storage | None, *, backup: Storage | None = Non
         elif default is not None:
             place, origin = default, OF_OPERATOR
         else:
-            raise ValueError(f"spec.fileOutputs[{index}] has no destination: set one of {', '.join(KINDS)}")
-        if output.presigned_locations is not None and place.s3 is None:
+            raise ValueError(f"{spec.name_of(index)} has no destination: set one of {', '.join(KINDS)}")
+        if isinstance(output, FileOutput) and output.presigned_locations is not None and place.s3 is None:
             raise ValueError(
-                f"spec.fileOutputs[{index}].presignedLocations: only S3 gives such URLs, and the output goes elsewhere:"
+                f"{spec.name_of(index)}.presignedLocations: only S3 gives such URLs, and the output goes elsewhere:"
                 " remove it, or use s3"
             )
         entry = {"origin": origin, **_plain(place)}
@@ -73,7 +74,7 @@ def resolve(spec: Spec, default: Storage | None, *, backup: Storage | None = Non
         if _same(spare, place):
             if output.backup_storage is not None:
                 raise ValueError(
-                    f"spec.fileOutputs[{index}].backupStorage is the storage itself: name another place"
+                    f"{spec.name_of(index)}.backupStorage is the storage itself: name another place"
                 )
             spare = None
         resolved.append(entry if spare is None else {**entry, "backup": spare})

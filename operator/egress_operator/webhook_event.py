@@ -61,13 +61,14 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
         started_at=_time(recording.created),
         updated_at=_nanoseconds(entry["at"]),
         file_results=files,
+        image_results=_images(status),
         details=entry.get("details", ""),
         retry_count=status.get("retryCount", 0),
     )
     if recording.spec is not None:
         _echo(info, recording.key.kind, recording.spec)
         # LiveKit's older field: where there is one output and nothing else.
-        if len(recording.spec.file_outputs) == 1 and files:
+        if len(recording.spec.outputs) == 1 and files:
             info.file.CopyFrom(files[-1])
     if ended:
         info.ended_at = _nanoseconds(status.get("endedAt", entry["at"]))
@@ -92,6 +93,20 @@ def _files(status: Mapping[str, Any], *, ended: bool) -> list[Any]:
     return [_file({"filename": path, **started}) for path in paths]
 
 
+def _images(status: Mapping[str, Any]) -> list[Any]:
+    """Return an ImagesInfo per image output; before the first image its prefix alone."""
+    results = status.get("imageResults") or (status.get("resolved") or {}).get("images") or ()
+    return [
+        egress.ImagesInfo(
+            filename_prefix=result.get("filenamePrefix", ""),
+            image_count=result.get("imageCount", 0),
+            started_at=_nanoseconds(result.get("startedAt")),
+            ended_at=_nanoseconds(result.get("endedAt")),
+        )
+        for result in results
+    ]
+
+
 def _file(result: Mapping[str, Any]) -> Any:
     return egress.FileInfo(
         filename=result.get("filename", ""),
@@ -107,12 +122,11 @@ def _echo(info: Any, kind: str, spec: Spec) -> None:
     """The request as LiveKit shows it. Fields and values of ours that LiveKit does not know are left out."""
     request = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"webhooks"})
     shared = request.get("storage") or {}
-    request["fileOutputs"] = [
-        _redacted({**({} if own else shared), **output})
-        for output, own in zip(
-            request["fileOutputs"], (one.destinations for one in spec.file_outputs), strict=True
-        )
-    ]
+    for field, outputs in (("fileOutputs", spec.file_outputs), ("imageOutputs", spec.image_outputs)):
+        request[field] = [
+            _redacted({**({} if one.destinations else shared), **output})
+            for output, one in zip(request[field], outputs, strict=True)
+        ]
     target = info.track_composite if kind == TRACK_COMPOSITE_KIND else info.participant
     ParseDict(request, target, ignore_unknown_fields=True)
 

@@ -47,10 +47,20 @@ from egress_recorder.filetypes import (
     problem,
     types_holding,
 )
+from egress_recorder.image_documents import ImageOutputConfig, ImageResult, ManifestImage
+from egress_recorder.imaging import (
+    DEFAULT_CAPTURE_INTERVAL,
+    IMAGE_KINDS,
+    LARGEST_SIDE,
+    LONGEST_CAPTURE_INTERVAL,
+    ImageCodec,
+    ImageSuffix,
+)
 from egress_recorder.naming import (
     TOKENS,
     TRACK_TOKENS,
     NameValues,
+    image_prefix,
     in_words,
     refuse_meaningless,
     resolve_filepath,
@@ -124,6 +134,16 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "in_words",
     "refuse_meaningless",
     "resolve_filepath",
+    "DEFAULT_CAPTURE_INTERVAL",
+    "IMAGE_KINDS",
+    "LARGEST_SIDE",
+    "LONGEST_CAPTURE_INTERVAL",
+    "ImageCodec",
+    "ImageOutputConfig",
+    "ImageResult",
+    "ImageSuffix",
+    "ManifestImage",
+    "image_prefix",
 ]
 
 CONTRACT_VERSION = 2
@@ -225,6 +245,9 @@ class Prior(_Model):
     gaps: tuple[Gap, ...] = ()
     started_at: datetime | None = Field(default=None, description="first media of the whole recording")
     progress: Progress | None = Field(default=None, description="numbers so far; a manifest's count instead")
+    images: tuple[ImageResult, ...] = Field(
+        default=(), description="of imageOutputs, as far as the status knows: their numbers go on"
+    )
 
 
 class RecorderConfig(_Model):
@@ -243,6 +266,9 @@ class RecorderConfig(_Model):
     source: Source
     encoding: Encoding = Encoding()
     outputs: tuple[FileOutputConfig, ...] = Field(min_length=1, max_length=10)
+    images: tuple[ImageOutputConfig, ...] = Field(
+        default=(), max_length=10, description="image outputs", json_schema_extra={"since": 2}
+    )
     join_timeout: float | None = Field(default=None, description="seconds; None: wait for ever")
     track_timeout: float = 30.0
     rejoin_timeout: float = 0.0
@@ -261,6 +287,16 @@ class RecorderConfig(_Model):
     )
     requested_at: datetime
     prior: Prior = Prior()
+
+    @property
+    def every_output(self) -> tuple[FileOutputConfig | ImageOutputConfig, ...]:
+        """All outputs by their number: files, then images."""
+        return (*self.outputs, *self.images)
+
+    def name_of(self, output: int) -> str:
+        """Return an output as the user wrote it."""
+        files = len(self.outputs)
+        return f"fileOutputs[{output}]" if output < files else f"imageOutputs[{output - files}]"
 
     @classmethod
     def parse(cls, text: str | bytes) -> RecorderConfig:
@@ -334,6 +370,7 @@ class RecorderStatus(_Model):
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
     file_results: tuple[FileResult, ...] = ()
+    image_results: tuple[ImageResult, ...] = ()
     manifest_location: str = ""
     backup_storage_writes: int = Field(default=0, description="files that went to a backup storage")
     troubles: Mapping[str, str] = Field(
@@ -383,6 +420,7 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"file_results": tuple(one.model_copy(update={"presigned": ""}) for one in r.file_results)},
     lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
     lambda _: {"parts": (), "file_results": ()},
+    lambda _: {"image_results": ()},
     lambda _: {"troubles": {}},
     lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
 )
@@ -435,6 +473,9 @@ class Manifest(_Model):
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
     media: tuple[PartMedia, ...] = Field(default=(), description="what each part's file holds")
+    images: tuple[ManifestImage, ...] = Field(
+        default=(), description="LiveKit's `images`: those that were uploaded, the newest of each output"
+    )
     progress: Progress = Progress()
     error: str = ""
     details: str = ""

@@ -6,7 +6,7 @@ and exit code; the capture process owns LiveKit and media, writes files into the
 
 Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand`. End of file on the command
 pipe means that the supervisor is gone: stop as interrupted.
-Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SpansChanged`, and `Ended` as the last one. A capture
+Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `ImageMade`, `SpansChanged`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
 
 Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from egress_recorder.filetypes import FileType
+from egress_recorder.imaging import ImageRequest
 from egress_recorder.spans import MediaGap, TrackSpan
 from egress_recorder.vocabulary import (
     Encoding,
@@ -65,6 +66,8 @@ class CaptureRequest(Message):
     """Scratch directory of this part, exists and is empty."""
     files: tuple[FileType, ...] = ("MP4",)
     """The types of the files to write, each once; named `filetypes.scratch_name`."""
+    images: tuple[ImageRequest, ...] = ()
+    """Image outputs."""
     continuing: bool = False
     """A part of this recording has media already: absence ends it naturally after max(rejoinTimeout, 30 s)
     instead of failing."""
@@ -136,6 +139,21 @@ class ProgressReport(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageMade(Message):
+    """An image is complete in the scratch directory."""
+
+    event: Literal["image"] = "image"
+    output: int
+    """Index in `CaptureRequest.images`."""
+    name: str
+    at: datetime
+    """Wall clock of the picture, without what the receiver held the media back."""
+    size: int
+    dropped: int = 0
+    """Images of this part, of all outputs, that were not made because the machine was too slow."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpansChanged(Message):
     """What this part's files hold of which track changed: after `Started`, at most once per second and before `Ended`.
 
@@ -169,7 +187,7 @@ class Ended(Message):
 
 
 M = TypeVar("M", bound=Message)
-Event = Joined | TracksChanged | Started | ProgressReport | SpansChanged | Ended
+Event = Joined | TracksChanged | Started | ProgressReport | ImageMade | SpansChanged | Ended
 
 _SOURCES: dict[str, type[ParticipantSource | TrackCompositeSource]] = {
     "participant": ParticipantSource,
@@ -202,7 +220,8 @@ def _request(document: dict[str, Any]) -> CaptureRequest:
         "encoding": Encoding(**document["encoding"]),
         "limits": Limits(**document["limits"]),
     }
-    return CaptureRequest(**{**document, **known, "files": tuple(document["files"])})
+    images = tuple(ImageRequest(**one) for one in document["images"])
+    return CaptureRequest(**{**document, **known, "files": tuple(document["files"]), "images": images})
 
 
 def _command(document: dict[str, Any]) -> StopCommand | TokenCommand:

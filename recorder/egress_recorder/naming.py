@@ -110,14 +110,26 @@ def resolve_filepath(filepath: str, values: NameValues, extension: str = EXTENSI
     """
     if not filepath or filepath.endswith("/"):
         filepath += _DEFAULT_NAME
+    resolved = _filled(filepath, values)
+    stem, found = _split_extension(resolved)
+    return _bounded(f"{stem if found.lower() in _KNOWN_EXTENSIONS else resolved}{extension}")
+
+
+def resolve_prefix(prefix: str, values: NameValues) -> str:
+    """Return how the segments of an HLS output begin: as `resolve_filepath`, without an extension. Raises ContractError."""
+    return _bounded(_filled(prefix, values))
+
+
+def _filled(filepath: str, values: NameValues) -> str:
     # Normalised before the tokens are filled in: a value is one component and cannot climb.
     parts = [part for part in filepath.split("/") if part not in {"", ".", ".."}]
     path = "/".join(parts) or _DEFAULT_NAME
-    resolved = _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
     if set(_TOKEN.sub("", path)) & {"{", "}"}:
         raise ContractError(f"filepath {filepath!r} has a brace without its partner")
-    stem, found = _split_extension(resolved)
-    named = f"{stem if found.lower() in _KNOWN_EXTENSIONS else resolved}{extension}"
+    return _TOKEN.sub(lambda match: values.value(match.group(1)) or match.group(0), path)
+
+
+def _bounded(named: str) -> str:
     made = "/".join(_cut(component) for component in named.split("/"))
     if (size := len(made.encode())) > LONGEST_NAME:
         raise ContractError(
@@ -176,6 +188,12 @@ def part_filename(filename: str, part: int) -> str:
         return filename
     stem, extension = _split_extension(filename)
     return f"{stem}-p{part}{extension}"
+
+
+def image_prefix(prefix: str, values: NameValues) -> str:
+    """Return how the images of an output begin; empty or ending in "/" is `{room_name}-{time}` there. Raises ContractError."""
+    named = prefix if prefix and not prefix.endswith("/") else f"{prefix}{_DEFAULT_NAME}"
+    return resolve_prefix(named, values)
 
 
 def unique_filename(filename: str, egress_id: str) -> str:

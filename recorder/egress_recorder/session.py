@@ -17,6 +17,7 @@ from pathlib import Path
 from egress_recorder import ipc, session_end, session_values
 from egress_recorder.errors import RecorderError
 from egress_recorder.media.fanout import FanOut
+from egress_recorder.media.images import Images, Made
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
 from egress_recorder.session_end import Ending
@@ -58,6 +59,17 @@ class Session:
         self._files = FanOut(
             [OUTPUTS[file_type].open(Path(request.directory), of_file) for file_type, of_file in files]
         )
+        self._images = (
+            Images(
+                request.images,
+                Path(request.directory),
+                framerate=spec.framerate,
+                canvas=(spec.width, spec.height),
+                made=self._image_done,
+            )
+            if request.images and spec.video
+            else None
+        )
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             spec,
@@ -65,6 +77,8 @@ class Session:
             failed=self._media_failed,
             sound=session_values.encoded_sound(self._specs),
             max_duration=self._limit,
+            images=self._images,
+            encodes_pictures=any(of_file.video for of_file in self._specs),
             clock=clock,
         )
 
@@ -75,8 +89,8 @@ class Session:
 
     @property
     def pictures(self) -> bool:
-        """False when no file holds pictures: none need be received."""
-        return any(spec.video for spec in self._specs)
+        """False when no output holds pictures: none need be received."""
+        return self._images is not None or any(spec.video for spec in self._specs)
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
@@ -217,6 +231,25 @@ class Session:
             )
         )
         self._tell_spans()
+
+    def _image_done(self, made: Made) -> None:
+        """Called by the images' thread."""
+        self._loop.call_soon_threadsafe(self._image_made, made)
+
+    def _image_made(self, made: Made) -> None:
+        origin = self._pipeline.origin
+        if origin is None:
+            return
+        held_back = self._pipeline.numbers.corrections.receive_delay
+        self._emit(
+            ipc.ImageMade(
+                output=made.output,
+                name=made.name,
+                at=self._wall_of(origin + made.time - held_back),
+                size=made.size,
+                dropped=made.dropped,
+            )
+        )
 
     def _tell_spans(self) -> None:
         changed = session_values.spans_changed(self._pipeline.journal, self._pipeline.origin)

@@ -25,7 +25,7 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     """Return what is encoded: of participants picture and sound, of tracks what was asked for; as far as a file holds it."""
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
-    pictures = any(FILE_KINDS[file_type].pictures for file_type in request.files)
+    pictures = bool(request.images) or any(FILE_KINDS[file_type].pictures for file_type in request.files)
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,

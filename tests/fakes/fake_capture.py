@@ -5,6 +5,7 @@ last one repeats):
   join      false: never joins
   media     bytes of the first file, each other one has one more; absent: no media
   problems  of the progress reports
+  images    one list per image output: the bytes of each image as text, in order; made after the media began
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
   ended     fields of the Ended message
@@ -61,6 +62,15 @@ class Fake:
                 "progress", progress=self.progress, recording=True, problems=self.step.get("problems", {})
             )
 
+    def images(self) -> None:
+        directory = self.paths[0].parent
+        for output, contents in enumerate(self.step.get("images", [])):
+            for number, text in enumerate(contents):
+                name = f"image-{output}-{number:06d}.jpeg"
+                (directory / name).write_bytes(text.encode())
+                fields = {"output": output, "name": name, "at": now(), "size": len(text)}
+                self.send("image", **fields, dropped=self.step.get("dropped", 0))
+
     def ended(self, **fields: Any) -> None:
         values = {
             "phase": "Complete" if self.started_at else "Aborted",
@@ -97,6 +107,7 @@ class Fake:
             self.send("joined", room_id="RM_fake")
         if "media" in self.step:
             self.media(self.step["media"])
+            self.images()
         match self.step["then"]:
             case "end":
                 self.ended()

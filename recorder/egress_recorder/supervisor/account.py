@@ -10,6 +10,7 @@ from egress_recorder.contract import Manifest, Phase, RecorderConfig, RecorderRe
 from egress_recorder.errors import RecorderError
 from egress_recorder.redact import redact
 from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.supervisor.imageledger import ImageLedger
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
 from egress_recorder.supervisor.verdict import Verdict
@@ -21,6 +22,7 @@ class Account:
     def __init__(self, config: RecorderConfig, board: StatusBoard, *, now: Callable[[], datetime]) -> None:
         self.ledger = Ledger(config)
         self.names = Names(config)
+        self.images = ImageLedger(config.prior.images, outputs=len(config.images))
         self._config = config
         self._board = board
         self._now = now
@@ -52,6 +54,8 @@ class Account:
         elif isinstance(event, ipc.SpansChanged):
             self.ledger.content.holds(part, event.spans, event.gaps)
             return
+        elif isinstance(event, ipc.ImageMade):
+            return
         else:
             self._board.update(recording=False, degraded="", message=redact(event.error))
         self.publish()
@@ -64,6 +68,7 @@ class Account:
             progress=self.ledger.progress(),
             started_at=self.ledger.started_at,
             file_results=self.ledger.file_results(len(self._config.outputs)),
+            image_results=self.images.results(),
         )
 
     def report(self, trouble: Trouble, sentence: str) -> None:
@@ -91,6 +96,7 @@ class Account:
         """Take over what an earlier part's manifest knows."""
         self._earlier_backup = self._earlier_backup or manifest.backup_storage_used
         self.ledger.adopt(manifest)
+        self.images.adopt(manifest.images)
         self.publish()
 
     def settle(self, verdict: Verdict) -> None:
@@ -117,6 +123,7 @@ class Account:
             parts=self.ledger.parts(),
             gaps=self.ledger.gaps(),
             media=self.ledger.media(),
+            images=self.images.listed(),
             progress=self.ledger.progress(),
             error=redact(verdict.error) if verdict else "",
             details=self._details(verdict) if verdict else "",

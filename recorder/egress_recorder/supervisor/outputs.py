@@ -1,4 +1,4 @@
-"""Owns the file outputs of one recording: their storages, their backup storages, the names of their parts."""
+"""Owns the file and image outputs of one recording: their storages, their backup storages, the names of their parts."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from egress_recorder.contract import (
     ContractError,
     Destination,
     FileOutputConfig,
+    ImageOutputConfig,
     RecorderConfig,
     Source,
     Track,
     TrackCompositeSource,
+    image_prefix,
 )
 from egress_recorder.errors import ConfigurationError
 from egress_recorder.filetypes import FILE_KINDS, problem
@@ -46,18 +48,19 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file output, opened. `backup` takes the file when its storage has failed for good."""
+    """One file or image output, opened. `backup` takes the file when its storage has failed for good."""
 
     index: int
     filepath: str
     storage: Storage | WholeStorage
     uploader: Uploader
     backup: Target | None = None
+    label: str = ""
 
     @property
     def name(self) -> str:
         """The output as the user wrote it."""
-        return f"fileOutputs[{self.index}]"
+        return self.label or f"fileOutputs[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,12 @@ async def open_outputs(
 ) -> tuple[Output, ...]:
     """Open all outputs in a thread (an SDK's import takes a while). Raises ConfigurationError."""
 
-    def opened(destination: Destination, where: str, output: FileOutputConfig, deadline: Deadline) -> Target:
+    def opened(
+        destination: Destination,
+        where: str,
+        output: FileOutputConfig | ImageOutputConfig,
+        deadline: Deadline,
+    ) -> Target:
         context = StorageContext(where=where, credentials_root=credentials_root, volumes_root=volumes_root)
         storage = open_storage(destination, context)
         uploader = Uploader(
@@ -103,8 +111,8 @@ async def open_outputs(
 
     def open_all() -> tuple[Output, ...]:
         outputs = []
-        for index, output in enumerate(config.outputs):
-            where = f"fileOutputs[{index}]"
+        for index, output in enumerate(config.every_output):
+            where = config.name_of(index)
             target = opened(output.destination, where, output, deadlines.storage)
             backup = (
                 None
@@ -118,6 +126,7 @@ async def open_outputs(
                     storage=target.storage,
                     uploader=target.uploader,
                     backup=backup,
+                    label=where,
                 )
             )
         return tuple(outputs)
@@ -129,9 +138,9 @@ def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[
     """Return where manifests go, one per destination and directory, and which destinations are only probed."""
     sharers: dict[tuple[str, str], list[Output]] = {}
     # An output that wants its manifest decides for the directory; a disabled one beside it changes nothing.
-    for output in sorted(outputs, key=lambda output: config.outputs[output.index].disable_manifest):
+    for output in sorted(outputs, key=lambda output: config.every_output[output.index].disable_manifest):
         key = manifest_filename(output.filepath, config.egress_id)
-        sharers.setdefault((config.outputs[output.index].destination.model_dump_json(), key), []).append(
+        sharers.setdefault((config.every_output[output.index].destination.model_dump_json(), key), []).append(
             output
         )
     return tuple(
@@ -139,7 +148,7 @@ def manifest_places(config: RecorderConfig, outputs: Sequence[Output]) -> tuple[
             first.storage,
             key,
             first.name,
-            written=not config.outputs[first.index].disable_manifest,
+            written=not config.every_output[first.index].disable_manifest,
             sharers=tuple(output.name for output in (first, *others)),
         )
         for (_, key), (first, *others) in sharers.items()
@@ -179,6 +188,9 @@ class Names:
         self._extensions = [FILE_KINDS[output.file_type].extension for output in config.outputs]
         _refuse_unfit(config)
         self._paths = [self._checked(output.filepath, index) for index, output in enumerate(config.outputs)]
+        self._prefixes = [
+            self._with_prefix(output.prefix, index) for index, output in enumerate(config.images)
+        ]
 
     @property
     def publisher_identity(self) -> str:
@@ -193,6 +205,7 @@ class Names:
         if update:
             self._values = self._values.model_copy(update=update)
             self._paths = [self._resolve(path, index) for index, path in enumerate(self._paths)]
+            self._prefixes = [self._with_prefix(prefix, index) for index, prefix in enumerate(self._prefixes)]
 
     def of_part(self, number: int) -> tuple[str, ...]:
         """Return the part's name in each output as far as it is known."""
@@ -200,9 +213,18 @@ class Names:
 
     def final(self, number: int) -> tuple[str, ...]:
         """Return the part's name in each output, complete."""
-        missing = {token for path in self._paths for token in tokens_of(path)} - set(PART_TOKENS)
-        self.learn(**dict.fromkeys(missing, UNKNOWN))
+        self._learn_missing()
         return self.of_part(number)
+
+    def images(self, index: int, number: int) -> str:
+        """Return how the images of a part begin in image output `index`, complete; parts share a name, their numbers go on."""
+        self._learn_missing()
+        prefix = self._prefixes[index]
+        return part_filename(prefix, number) if set(tokens_of(prefix)) & set(PART_TOKENS) else prefix
+
+    def _learn_missing(self) -> None:
+        used = {token for path in (*self._paths, *self._prefixes) for token in tokens_of(path)}
+        self.learn(**dict.fromkeys(used - set(PART_TOKENS), UNKNOWN))
 
     def learn_source(self, tracks: Iterable[Track]) -> None:
         """Take up where the one track that is recorded comes from, in LiveKit's spelling: screen_share."""
@@ -224,11 +246,22 @@ class Names:
         except ContractError as error:
             raise ConfigurationError(f"fileOutputs[{index}]: {error}") from None
 
+    def _with_prefix(self, prefix: str, index: int) -> str:
+        try:
+            refuse_meaningless(prefix, one_track=self._values.track_id is not None, resource=False)
+            return image_prefix(prefix, self._values)
+        except ContractError as error:
+            raise ConfigurationError(f"imageOutputs[{index}]: {error}") from None
+
 
 def _refuse_unfit(config: RecorderConfig) -> None:
     """Refuse files that cannot hold what is asked for; the schema of the resources does it before."""
     source = config.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
+    if config.images and tracks is not None and not tracks.video_track_id:
+        raise ConfigurationError(
+            "imageOutputs: only an audio track is recorded: set videoTrackId, or remove imageOutputs"
+        )
     unfit = problem(
         [output.file_type for output in config.outputs],
         pictures=tracks is None or bool(tracks.video_track_id),
