@@ -11,6 +11,8 @@ UV := $(shell command -v uv 2>/dev/null || echo $(CACHE)/uv/bin/uv)
 GO_GROUP := $(if $(shell command -v go 2>/dev/null || ls /usr/local/go/bin/go 2>/dev/null),,--group go)
 CHART := helm/livekit-egress-operator
 PYTEST_ARGS ?=
+# Tests at once, where they do not disturb each other.
+WORKERS ?= 2
 # Cases of the conformance suite at once; its options, for example --case mute or --play.
 JOBS ?= 2
 CONFORMANCE_ARGS ?=
@@ -43,10 +45,12 @@ test: $(VENV)/.synced  ## unit and integration tests; builds and starts what the
 	@$(RUN)/python -m devstack build
 	@$(RUN)/python -m devstack build helm
 	@$(RUN)/python -m devstack.gotools tests/gitops/kstatus tests/gitops/argohealth
-	$(RUN)/pytest tests/unit tests/integration tests/conformance tests/gitops $(PYTEST_ARGS)
+	@echo "the tests that may run beside others, $(WORKERS) at a time; then those with media in real time, one by one"
+	$(RUN)/pytest tests/unit tests/integration tests/gitops -m "not realtime" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(RUN)/pytest tests/integration tests/conformance -m realtime $(PYTEST_ARGS)
 
 test-unit: $(VENV)/.synced  ## hermetic tests only
-	$(RUN)/pytest tests/unit -m unit $(PYTEST_ARGS)
+	$(RUN)/pytest tests/unit -m unit -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-integration: $(VENV)/.synced  ## tests against the real servers only
 	@$(RUN)/python -m devstack build

@@ -149,7 +149,12 @@ def _frozen(numbered: list[tuple[float, int]], until: float) -> Iterator[tuple[f
 
 
 def flashes(seen: Observation, plan: Plan, key: str, variant: int) -> list[float]:
-    """Return when flashes of a publisher begin, wall clock, while it is seen and settled."""
+    """Return when flashes of a publisher begin, wall clock, while it is seen and settled.
+
+    A flash whose first pictures are missing began earlier than it is seen (a browser's low layer has every second picture):
+    the number of its first one that is there tells by how much. Missing numbers are judged by themselves.
+    """
+    framerate = plan.casts[key].framerate
     spans = [s for s in plan.of("video") if any(voice.key == key for voice in s.voices)]
     out: list[float] = []
     lit = True  # a file or picture that begins within a flash has no edge there
@@ -157,6 +162,7 @@ def flashes(seen: Observation, plan: Plan, key: str, variant: int) -> list[float
         mine = sight.variant == variant and sight.number is not None
         due = any(s.begin <= sight.at < s.end for s in spans) and plan.is_settled(sight.at, "video")
         if mine and sight.lit and not lit and due:
-            out.append(sight.at)
+            assert sight.number is not None
+            out.append(sight.at - (sight.number % framerate) / framerate)
         lit = sight.lit if mine else True
     return out

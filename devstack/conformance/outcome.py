@@ -9,9 +9,9 @@ from devstack.conformance.case import Case
 from devstack.conformance.judge import Verdict
 from devstack.conformance.strip import Strip
 
-BUSY, STOLEN = 0.3, 0.005
+BUSY, STOLEN = 0.3, 0.01
 """Part of the time of a case in which something waited for a CPU, and in which the hypervisor withheld one: above these
-its measurements prove nothing. A case lasts some ten seconds, so that the second is one stall that is seen and heard."""
+its measurements prove nothing. A case lasts some ten seconds, in which the second is one stall that is seen and heard."""
 
 
 @dataclass(slots=True)

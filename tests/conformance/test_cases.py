@@ -10,9 +10,9 @@ import pytest
 from devstack.conformance.case import Case
 from devstack.conformance.cases import all_cases
 from devstack.conformance.runner import Suite
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 
 
 def within_a_shared_machine(case: Case) -> Case:

@@ -22,9 +22,9 @@ from devstack.mediacheck import MediaReport, check
 from egress_recorder import ipc
 from egress_recorder.contract import Degradation, Encoding, ParticipantSource, Phase
 from support.capture_process import CaptureProcess, publisher
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 
 

@@ -18,9 +18,9 @@ from devstack.signalproxy import SignalProxy
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, ParticipantSource, Phase
 from support.capture_process import CaptureProcess, publisher
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 FPS = 30
 

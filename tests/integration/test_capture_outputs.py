@@ -13,9 +13,9 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import finalize, ipc
 from egress_recorder.contract import ParticipantSource, Phase, TrackCompositeSource
 from support.capture_process import CaptureProcess
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 
 

@@ -17,9 +17,9 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, Limits, ParticipantSource, Phase
 from support.capture_process import CaptureProcess, publisher
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 FPS = 30
 

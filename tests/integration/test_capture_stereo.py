@@ -15,9 +15,9 @@ from devstack.browser_publisher import BrowserPublisher
 from devstack.livekit import LiveKitServer
 from devstack.mediacheck import check
 from devstack.testpattern import LEFT_TONE, RIGHT_TONE
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 
 
 def test_a_browsers_left_and_right_sound_stay_apart_in_the_file(

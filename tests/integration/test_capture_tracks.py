@@ -16,9 +16,9 @@ from devstack.publisher import PublisherProcess
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, ParticipantSource, Phase, TrackCompositeSource
 from support.capture_process import CaptureProcess, recorder_token
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 ALICE = ParticipantSource(identity="alice")
 
 

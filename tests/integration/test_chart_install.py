@@ -141,7 +141,7 @@ def served(api: KubeApi) -> bool:
     """Whether the API server serves our kinds already."""
     return api.find("customresourcedefinitions", "", CRD) is not None and any(
         item["type"] == "Established" and item["status"] == "True"
-        for item in api.get("customresourcedefinitions", "", CRD).get("status", {}).get("conditions", [])
+        for item in api.get("customresourcedefinitions", "", CRD).get("status", {}).get("conditions") or []
     )
 
 

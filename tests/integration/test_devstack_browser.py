@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from devstack import browser, testpattern
+from support.realtime import REALTIME
 
 pytestmark = [
     pytest.mark.integration,
+    REALTIME,
     pytest.mark.skipif(not browser.available(), reason="no chromium or google-chrome is installed"),
 ]
 SECONDS, WIDTH, HEIGHT, FRAMERATE = 5, 320, 180, 30

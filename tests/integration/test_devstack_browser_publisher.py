@@ -12,9 +12,11 @@ from devstack import browser_publisher
 from devstack.browser_publisher import BrowserPublisher
 from devstack.chromium import BrowserError
 from devstack.livekit import LiveKitServer
+from support.realtime import REALTIME
 
 pytestmark = [
     pytest.mark.integration,
+    REALTIME,
     pytest.mark.skipif(bool(browser_publisher.unavailable()), reason=browser_publisher.unavailable() or "-"),
 ]
 

@@ -24,9 +24,9 @@ from egress_recorder import ipc
 from egress_recorder.contract import Manifest, ParticipantSource, Phase
 from egress_recorder.spans import MediaGap, TrackSpan
 from support.capture_process import CaptureProcess, publisher
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 EGRESS_RECORDER = str(Path(sys.executable).with_name("egress-recorder"))
 SETTLING = 2
 """Pairs at the beginning of a file, in which its axis still finds its ticks (the conformance suite gives 3 s)."""

@@ -14,9 +14,11 @@ from egress_recorder import finalize
 from egress_recorder.filetypes import FileType, SoundCodec, scratch_name
 from egress_recorder.outputs import OUTPUTS
 from support.encoded import CASES, SECONDS, in_child, packets, spec_of
+from support.realtime import REALTIME
 
 pytestmark = [
     pytest.mark.integration,
+    REALTIME,
     pytest.mark.skipif(not browser.available(), reason="no chromium or google-chrome is installed"),
 ]
 

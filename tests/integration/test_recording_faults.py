@@ -12,9 +12,10 @@ import psutil
 import pytest
 
 from devstack.mediacheck import check
+from support.realtime import REALTIME
 from support.scene import Recording, Scene
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME]
 
 
 def capture_process(recording: Recording) -> psutil.Process:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from support.measures import MEASURES
+from support.realtime import MEASURES, REALTIME
 from support.scene import ORDER, Recording, Scene
 
-pytestmark = [pytest.mark.integration, MEASURES]
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 
 
 def assert_forward_only(recording: Recording) -> None:

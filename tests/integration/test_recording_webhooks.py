@@ -14,9 +14,10 @@ from devstack.process import LOOPBACK
 from devstack.s3 import S3Server
 from devstack.stack import Stack
 from devstack.webhookserver import WebhookServer
+from support.realtime import REALTIME
 from support.scene import Scene
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME]
 
 KINDS = ("ParticipantEgress", "TrackCompositeEgress")
 

@@ -17,9 +17,10 @@ from devstack.s3 import S3Server
 from egress_recorder.contract import CONTRACT_VERSION, Manifest
 from egress_recorder.storage import REGISTRY, StorageContext
 from fakes.recorder_process import Recorder
+from support.realtime import REALTIME
 from support.storage_places import LOCAL, PLACES, Place, configured
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME]
 
 
 @pytest.fixture

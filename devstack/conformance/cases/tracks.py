@@ -92,7 +92,7 @@ def _replaced(scene: Scene) -> None:
     for label in ("video", "audio"):
         scene.command(alice, f"publish_{label}")
     _follows(recording, alice)
-    scene.until(alice, 12.5)
+    scene.until(alice, 18.5)  # the new tracks' delay is one jump of seventeen seconds
 
 
 def _reloaded(scene: Scene) -> None:
@@ -182,6 +182,7 @@ CASES = (
         proves="Tracks that are replaced by the same identity within 2 s are followed; the status names the new ids.",
         script=_replaced,
         expect=Expect(gaps=(0.0, 2.0)),
+        seconds=22,
     ),
     Case(
         name="tracks-reload",

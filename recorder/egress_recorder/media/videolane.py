@@ -2,9 +2,10 @@
 
 Tick k is at k / fps and shows the newest picture that is due, a picture being due at its corrected capture time
 rounded to a tick. What is rounded is the phase of the stream, not of the single picture: a picture that follows its
-predecessor takes the next tick while the mean distance is within half a tick. Otherwise a 30 fps camera whose
-pictures fall on the border of two ticks would lose up to half of them to one millisecond of jitter (one tick with two
-pictures, the next one with none).
+predecessor takes the next tick while the mean distance is within half a tick, and one of a slower camera the tick that
+is as far from it as that of its predecessor was. Otherwise a 30 fps camera whose pictures fall on the border of two ticks
+would lose up to half of them to one millisecond of jitter (one tick with two pictures, the next one with none), and a 15
+fps camera would be early and late in turn.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from typing import Generic, TypeVar
 P = TypeVar("P")
 
 JITTER = 0.8
-"""Ticks of distance at which a picture is no longer the successor of the last one."""
+"""Ticks of distance at which a picture is no longer the successor of the last one; a slow camera has no successors."""
+STRIDE = 6.0
+"""Ticks after the last picture up to which the next one is of the same phase (5 fps in a file of 30)."""
 PHASE = 0.55
 """Ticks of mean distance at which a stream moves to the neighbouring tick; above one half, so that it stays there."""
 SMOOTHING = 0.05
@@ -41,6 +44,7 @@ class VideoLane(Generic[P]):
         self._shown: P | None = None
         self._pending: deque[tuple[int, P | None]] = deque()
         self._last = -1
+        self._slow = False
         self._phase = 0.0
         self.lateness = 0.0
         """Seconds by which pictures were lately due after the tick that shows them, on average."""
@@ -80,6 +84,7 @@ class VideoLane(Generic[P]):
             weight = max(SMOOTHING, 1 / self._placed)
             self.lateness += weight * (file_time - tick / self._fps - self.lateness)
         self._pending.append((tick, picture))
+        self._slow = picture is not None and tick > self._last + 1
         self._last = tick
 
     def shift(self, seconds: float) -> None:
@@ -113,10 +118,15 @@ class VideoLane(Generic[P]):
     def _round(self, ideal: float) -> int:
         successor = self._last + 1
         distance = ideal - successor
-        if self._last >= 0 and abs(distance) <= JITTER:
+        if self._last >= 0 and -JITTER <= distance <= (0.0 if self._slow else JITTER):
             self._phase += SMOOTHING * (distance - self._phase)
             if abs(self._phase) <= PHASE:
                 return successor
+        elif self._last >= 0 and 0 < distance < STRIDE:
+            tick = round(ideal - self._phase)
+            self._phase += SMOOTHING * (ideal - tick - self._phase)
+            if abs(self._phase) <= PHASE:
+                return tick
         tick = max(0, round(ideal))
         self._phase = ideal - tick
         return tick

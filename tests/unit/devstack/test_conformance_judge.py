@@ -221,6 +221,18 @@ def test_of_few_pairs_the_middle_is_judged_and_of_many_95_percent(
     assert words in " ".join(found.problems)
 
 
+def test_a_flash_whose_first_picture_is_missing_is_not_late() -> None:
+    report = recorded()
+    for second in range(1, 10):  # as in a browser's low layer of half the pictures
+        report.counters[second * FPS], report.lit[second * FPS] = second * FPS - 1, False
+
+    found = verdict(report, left=remains(dropped=10))
+
+    assert found.problems == []
+    assert found.quality.mean == pytest.approx(0, abs=1)
+    assert found.quality.score == 100
+
+
 def test_missing_numbers_are_accepted_only_when_they_were_counted() -> None:
     report = recorded()
     report.counters[200:202] = [199, 202]

@@ -61,6 +61,23 @@ def test_a_slow_camera_is_repeated_evenly() -> None:
     assert lane.dropped == 0
 
 
+@pytest.mark.parametrize("rate", [7.5, 10, 15])
+@pytest.mark.parametrize("phase", [0.0, 0.3, 0.5, 0.7])
+def test_a_slow_camera_on_the_border_of_two_ticks_is_not_early_and_late_in_turn(
+    rate: float, phase: float
+) -> None:
+    rng = random.Random(phase)
+    times = [n / rate + phase / 30 + rng.gauss(0, 0.003) for n in range(300)]
+
+    shown, lane = run(30, times, 300 / rate)
+
+    first = [shown.index(n) for n in range(2, 299)]
+    strides = [after - before for before, after in itertools.pairwise(first)]
+    assert sum(stride != 30 / rate for stride in strides) <= 2
+    # What is left of it is told, so that the axis can be moved: 0 would be the mean of early and late.
+    assert abs(abs(lane.lateness * 30) - min(phase, 1 - phase)) < 0.1
+
+
 def test_black_follows_the_last_picture_and_the_next_picture_follows_black() -> None:
     lane: VideoLane[int] = VideoLane(30)
     for number in range(10):
