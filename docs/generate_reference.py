@@ -11,7 +11,13 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference.md"
-MUTABLE = ("desiredState", "template", "ttlSecondsAfterFinished")
+MUTABLE = (
+    "desiredState",
+    "streamOutputs[].urls",
+    "streamOutputs[].destinations",
+    "template",
+    "ttlSecondsAfterFinished",
+)
 
 INTRODUCTION = """\
 # API reference

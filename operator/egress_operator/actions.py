@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 
-from egress_operator import jobs, names, reasons, tokens, views
+from egress_operator import jobs, names, reasons, stream_urls, tokens, views
 from egress_operator.connections import Connections
 from egress_operator.errors import ApiError, ConnectionProblem, OperatorError
 from egress_operator.kube import JOBS, RECORDINGS, SECRETS, Kube, Outcome, Resource
@@ -28,6 +28,7 @@ from egress_operator.model import (
     RenewToken,
     WriteSecret,
     WriteStop,
+    WriteStreams,
 )
 from egress_operator.progress import decode_token
 from egress_operator.seen import Seen
@@ -65,6 +66,7 @@ class Actions:
             WriteSecret: self._write_secret,
             CreateJob: self._create_job,
             WriteStop: self._write_stop,
+            WriteStreams: self._write_streams,
             RenewToken: self._renew_token,
             DeleteJob: self._delete_job,
             ExpireJob: self._expire_job,
@@ -135,7 +137,10 @@ class Actions:
         )
         token = await self._token(recording, config.egress_id, action.part)
         control_token = tokens.control_token()
-        body = jobs.secret_manifest(recording, config, token=token, control_token=control_token)
+        wanted = await stream_urls.read(self._kube, recording) if config.streaming else ()
+        body = jobs.secret_manifest(
+            recording, config, token=token, control_token=control_token, wanted=wanted
+        )
         answer = await self._create(SECRETS, body)
         if answer is Outcome.EXISTS:
             # Of an earlier part, or of an operator that was killed after this point.
@@ -183,6 +188,11 @@ class Actions:
     async def _write_stop(self, recording: Recording, action: Action) -> bool:
         assert isinstance(action, WriteStop)
         return await self._patch_secret(recording, jobs.stop_patch(action.generation))
+
+    async def _write_streams(self, recording: Recording, action: Action) -> bool:
+        assert isinstance(action, WriteStreams)
+        wanted = await stream_urls.read(self._kube, recording)
+        return await self._patch_secret(recording, jobs.streams_patch(wanted))
 
     async def _renew_token(self, recording: Recording, action: Action) -> bool:
         assert isinstance(action, RenewToken)

@@ -27,6 +27,7 @@ from egress_operator.api_parts import (
     no_track_tokens,
 )
 from egress_operator.api_storage import Storage
+from egress_operator.api_streams import MAX_OUTPUTS, STREAMED_SOUND, UNCHANGED, StreamOutput
 from egress_operator.api_template import Template
 from egress_operator.api_webhooks import MAX_RECEIVERS, WebhookConfig
 from egress_operator.names import PARTICIPANT_KIND, TRACK_COMPOSITE_KIND
@@ -54,6 +55,11 @@ class EgressSpec(ApiModel):
         min_length=1,
         max_length=10,
         description="Pictures of the same capture, uploaded while it is recorded (docs/outputs/images.md).",
+    )
+    stream_outputs: list[StreamOutput] | None = Field(
+        default=None,
+        max_length=MAX_OUTPUTS,
+        description="Live streams of the same capture, beside its files (docs/outputs/streams.md).",
     )
     storage: Storage | None = Field(
         default=None,
@@ -155,7 +161,7 @@ class EgressSpec(ApiModel):
 
 
 MUTABLE = ("desired_state", "template", "ttl_seconds_after_finished")
-_MUTABLE_WORDS = "spec.desiredState, spec.template and spec.ttlSecondsAfterFinished"
+_MUTABLE_WORDS = "spec.desiredState, urls and destinations of spec.streamOutputs, spec.template and spec.ttlSecondsAfterFinished"
 
 
 def _immutable(model_fields: tuple[str, ...]) -> dict[str, Any]:
@@ -165,6 +171,7 @@ def _immutable(model_fields: tuple[str, ...]) -> dict[str, Any]:
         f" && (!has(self.{name}) || self.{name} == oldSelf.{name})"
         for name in fields
     }
+    unchanged["streamOutputs"] = UNCHANGED
     # The first changed field is named; naming all of them exceeds the API server's cost budget for expressions.
     culprit = "".join(f"!({unchanged[name]}) ? 'spec.{name}' : " for name in fields) + "'spec'"
     return rule(
@@ -231,6 +238,7 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
         *IMAGE_RULES,
         PARTICIPANT_FILES,
         audio_codec_files(),
+        STREAMED_SOUND,
         no_track_tokens(
             "a ParticipantEgress records all that its participant publishes: use {publisher_identity}"
         ),
@@ -243,6 +251,7 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
         VIDEO_TRACK_FILES,
         SOUND_FILES,
         audio_codec_files(sound_alone="!has(self.videoTrackId)"),
+        STREAMED_SOUND,
         rule(
             "has(self.audioTrackId) || has(self.videoTrackId)",
             "a track composite needs a track: set audioTrackId, videoTrackId or both",

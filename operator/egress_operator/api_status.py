@@ -36,6 +36,22 @@ class FileInfo(ApiModel):
     size: int | None = Field(default=None, json_schema_extra={"format": "int64"})
 
 
+class StreamInfo(ApiModel):
+    """LiveKit's StreamInfo."""
+
+    key: _Name = Field(description="Names the stream in this recording.")
+    id: _Name | None = Field(default=None, description="Of the destination.")
+    output: int | None = Field(default=None, description="Index in spec.streamOutputs.")
+    url: _Name | None = Field(default=None, description="Without its key.")
+    status: Literal["ACTIVE", "FINISHED", "FAILED"]
+    started_at: Time | None = Field(default=None, description="When a receiver took it first.")
+    ended_at: Time | None = None
+    duration: _Duration | None = None
+    error: _Message | None = None
+    retries: int | None = None
+    last_retry_at: Time | None = None
+
+
 class PartInfo(FileInfo):
     """One file of one recorder."""
 
@@ -146,6 +162,11 @@ class ResolvedInfo(ApiModel):
     tracks: _Name | None = Field(default=None, description="Track ids, for the printer column.")
     url: _Name | None = Field(default=None, description="LiveKit server.")
     token_expires_at: Time | None = None
+    streams_generation: int | None = Field(
+        default=None,
+        description="Generation of the spec whose streams the recorder was told.",
+        json_schema_extra={"format": "int64"},
+    )
 
 
 class Condition(ApiModel):
@@ -206,6 +227,7 @@ class EgressStatus(ApiModel):
     details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
     file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
     image_results: Annotated[list[ImagesInfo], Field(max_length=10)] | None = None
+    stream_results: Annotated[list[StreamInfo], Field(max_length=LIST_LIMIT)] | None = None
     manifest_location: _Name | None = None
     backup_storage_used: bool | None = Field(
         default=None, description="True: a file went to a backup storage, as its location says."

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
 
-from egress_operator import names, parts
+from egress_operator import names, parts, streams
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.model import Document, Observed, PodView
@@ -89,6 +89,7 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
                 news.image_results[:10], (document.get("imageResults") or ())[: len(news.image_results)]
             )
         ]
+    streams.absorb(document, news.stream_results)
     _absorb_progress(document, news.progress)
     parts.absorb(document, news.parts, pod=pod)
     _absorb_gaps(document, news.gaps)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from egress_operator import names, podspec, podtemplate, storage
+from egress_operator import names, podspec, podtemplate, storage, streams
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
 from egress_operator.destinations import destination
 from egress_operator.facts import encoding_of
@@ -20,6 +20,7 @@ from egress_recorder.contract import (
     CONFIG_FILE,
     CONTROL_TOKEN_FILE,
     DESIRED_STATE_FILE,
+    STREAMS_FILE,
     TOKEN_FILE,
     DesiredState,
     FileOutputConfig,
@@ -27,7 +28,9 @@ from egress_recorder.contract import (
     Limits,
     ParticipantSource,
     RecorderConfig,
+    StreamTarget,
     TrackCompositeSource,
+    WantedStreams,
 )
 
 _FINALISING_SECONDS = 600
@@ -93,6 +96,7 @@ def recorder_config(
         encoding=encoding_of(spec),
         outputs=outputs,
         images=images,
+        streaming=streams.wanted(spec),
         join_timeout=spec.join_seconds,
         track_timeout=spec.track_seconds,
         rejoin_timeout=spec.rejoin_seconds,
@@ -101,7 +105,7 @@ def recorder_config(
         termination_grace=settings.termination_grace_seconds,
         scratch_size=podspec.scratch_bytes(podtemplate.merged(settings.recorder_template, spec.template)),
         requested_at=parse_time(resolved["requestedAt"]),
-        prior=prior(facts),
+        prior=prior(facts).model_copy(update={"streams": streams.prior(facts)}),
     ).stamped()
 
 
@@ -150,7 +154,12 @@ def secret_name(recording: Recording) -> str:
 
 
 def secret_manifest(
-    recording: Recording, config: RecorderConfig, *, token: str, control_token: str
+    recording: Recording,
+    config: RecorderConfig,
+    *,
+    token: str,
+    control_token: str,
+    wanted: Sequence[StreamTarget] = (),
 ) -> Document:
     """Return the recording's Secret: everything a recorder needs, and nothing of the API secret."""
     return {
@@ -163,6 +172,7 @@ def secret_manifest(
             TOKEN_FILE: token,
             CONTROL_TOKEN_FILE: control_token,
             DESIRED_STATE_FILE: DesiredState(generation=recording.generation).to_json(),
+            **(streams_patch(wanted)["stringData"] if config.streaming else {}),
         },
     }
 
@@ -174,6 +184,11 @@ def stop_patch(generation: int) -> Document:
             DESIRED_STATE_FILE: DesiredState(generation=generation, desired_state="Stopped").to_json()
         }
     }
+
+
+def streams_patch(wanted: Sequence[StreamTarget]) -> Document:
+    """Return the merge patch that tells the recorder which streams are to run."""
+    return {"stringData": {STREAMS_FILE: WantedStreams(streams=tuple(wanted)).to_json()}}
 
 
 def token_patch(token: str) -> Document:

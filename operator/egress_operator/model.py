@@ -172,6 +172,13 @@ class WriteStop:
 
 
 @dataclass(frozen=True, slots=True)
+class WriteStreams:
+    """The streams in the recording's Secret become those of the spec."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class RenewToken:
     """A new LiveKit token in the recording's Secret."""
 
@@ -212,6 +219,7 @@ Action = (
     | WriteSecret
     | CreateJob
     | WriteStop
+    | WriteStreams
     | RenewToken
     | DeleteJob
     | ExpireJob

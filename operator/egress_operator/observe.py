@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from time import monotonic
 
-from egress_operator import jobs, names, status, storage, verdict, views, webhook_receivers
+from egress_operator import jobs, names, status, storage, stream_urls, verdict, views, webhook_receivers
 from egress_operator.connections import Connection, Connections
 from egress_operator.errors import ConnectionProblem
 from egress_operator.kube import EVENTS, JOBS, PODS, RECORDINGS, Kube
@@ -105,6 +105,7 @@ class Observer:
         try:
             connection = await self._connections.resolve(recording)
             await self._check_receivers(observed)
+            await stream_urls.check(self._kube, recording)
         except ConnectionProblem as problem:
             self._rooms.forget(recording.key)
             return replace(observed, connection=Reason(problem.reason, problem.message))

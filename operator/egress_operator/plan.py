@@ -8,8 +8,29 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from egress_operator import ending, facts, parts, start, status, storage, succession, troubles, webhook_log
-from egress_operator.model import Action, DeleteJob, Observed, Plan, Poll, Reason, RenewToken, WriteStop
+from egress_operator import (
+    ending,
+    facts,
+    parts,
+    start,
+    status,
+    storage,
+    streams,
+    succession,
+    troubles,
+    webhook_log,
+)
+from egress_operator.model import (
+    Action,
+    DeleteJob,
+    Observed,
+    Plan,
+    Poll,
+    Reason,
+    RenewToken,
+    WriteStop,
+    WriteStreams,
+)
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
 from egress_operator.verdict import State, is_stalled, judge
@@ -141,7 +162,7 @@ def _running(situation: Situation) -> Plan:
     pod = verdict.pod
     assert pod is not None
     _name_children(situation)
-    before = (*_latch(situation), *_renewal(situation), *_give_up(situation))
+    before = (*_latch(situation), *_streams(situation), *_renewal(situation), *_give_up(situation))
     polled = situation.observed.polled if situation.observed.polled_part == verdict.part else None
     recording = _records(polled, ready=pod.ready, silent=_is_silent(situation))
     if recording:
@@ -166,6 +187,15 @@ def _running(situation: Situation) -> Plan:
         requeue=_LOOK_AGAIN if phase == "Active" and pod.ready and not situation.stop else 5.0,
         poll=poll if pod.ip else None,
     )
+
+
+def _streams(situation: Situation) -> tuple[Action, ...]:
+    """The spec has changed: the recorder is told its streams by the recording's Secret."""
+    generation = situation.observed.recording.generation
+    if situation.stop or not streams.is_outdated(situation.observed, situation.facts):
+        return ()
+    situation.facts["resolved"]["streamsGeneration"] = generation
+    return (WriteStreams(generation),)
 
 
 def _give_up(situation: Situation) -> tuple[Action, ...]:

@@ -23,6 +23,7 @@ REASONS: Final = MappingProxyType(
         "NoStorage": "an output names no destination, and there is no default storage",
         "StorageNotAllowed": "the operator's default storage may not be used from this namespace",
         "WebhookNotAllowed": "spec.webhooks may not be used from this namespace, or may not name this host",
+        "InvalidStream": "a stream's URL, or the Secret that holds it, is missing or cannot be used",
         "UnknownSigningKey": "spec.webhooks[].signingKey names no key",
         "Refused": "the API server refuses the Job, its pod or the Secret (admission, Pod Security, a bad template)",
         "QuotaExceeded": "a ResourceQuota of the namespace is used up",

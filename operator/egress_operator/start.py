@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from egress_operator import ending, filenames, names, status, storage
+from egress_operator import ending, filenames, names, status, storage, streams
 from egress_operator.model import (
     Action,
     AddFinalizer,
@@ -46,6 +46,8 @@ def part(situation: Situation, *, number: int) -> Plan:
         return ending.fail(situation, error=str(error), code=ErrorCode.INVALID_ARGUMENT, reason="InvalidSpec")
     facts["resolved"]["url"] = observed.url
     facts["resolved"]["tokenExpiresAt"] = format_time((situation.now + TOKEN_LIFETIME).replace(microsecond=0))
+    if streams.wanted(recording.spec):
+        facts["resolved"]["streamsGeneration"] = recording.generation
     actions: tuple[Action, ...] = (WriteSecret(number, facts["roomId"], facts), CreateJob(number, facts))
     if not recording.has_finalizer:
         actions = (AddFinalizer(), *actions)

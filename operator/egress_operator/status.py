@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from egress_operator import degradation, names, troubles, webhook_log
+from egress_operator import degradation, names, streams, troubles, webhook_log
 from egress_operator.api_status import TERMINAL_PHASES
 from egress_operator.model import Document, Observed, Reason
 from egress_operator.parts import clean
@@ -52,6 +52,8 @@ def conclude(
         lasts, why = degraded
         conditions[names.DEGRADED] = ("True" if lasts else "False", why.reason, why.message)
     conditions |= troubles.conditions(observed)
+    if wanted in TERMINAL_PHASES:
+        streams.settle(document, now)
     document |= {
         "phase": wanted,
         "message": message,
@@ -135,11 +137,20 @@ def is_worth_writing(old: Mapping[str, Any], new: Mapping[str, Any], now: dateti
     return "updatedAt" not in old or now - parse_time(old["updatedAt"]) >= NUMBERS_EVERY
 
 
-_NUMBERS = ("progress", "gapsDuration", "fileResults", "imageResults", "tracks", "webhooks")
+_NUMBERS = (
+    "progress",
+    "gapsDuration",
+    "fileResults",
+    "imageResults",
+    "streamResults",
+    "tracks",
+    "webhooks",
+)
 
 
 def _state(document: Mapping[str, Any]) -> Document:
     state = {key: value for key, value in document.items() if key not in {*_NUMBERS, "updatedAt", "parts"}}
+    state["streams"] = streams.states(document)
     state["webhooksSettled"] = webhook_log.is_settled(document)
     state["parts"] = [
         (part["part"], part["output"], part.get("endReason"), part.get("location"))

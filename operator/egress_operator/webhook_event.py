@@ -21,6 +21,7 @@ from egress_operator.names import TRACK_COMPOSITE_KIND
 from egress_operator.units import parse_duration, parse_time
 from egress_operator.webhook_log import ENDED
 from egress_operator.webhook_model import Entry
+from egress_recorder.contract import redact_url, resolve_url
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACEHOLDERS = {
@@ -62,13 +63,14 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
         updated_at=_nanoseconds(entry["at"]),
         file_results=files,
         image_results=_images(status),
+        stream_results=[_stream(result) for result in status.get("streamResults") or ()],
         details=entry.get("details", ""),
         retry_count=status.get("retryCount", 0),
     )
     if recording.spec is not None:
         _echo(info, recording.key.kind, recording.spec)
         # LiveKit's older field: where there is one output and nothing else.
-        if len(recording.spec.outputs) == 1 and files:
+        if len(recording.spec.outputs) == 1 and files and not recording.spec.stream_outputs:
             info.file.CopyFrom(files[-1])
     if ended:
         info.ended_at = _nanoseconds(status.get("endedAt", entry["at"]))
@@ -118,6 +120,40 @@ def _file(result: Mapping[str, Any]) -> Any:
     )
 
 
+def _stream(result: Mapping[str, Any]) -> Any:
+    return egress.StreamInfo(
+        id=result.get("id", ""),
+        url=result.get("url", ""),
+        status=result["status"],
+        started_at=_nanoseconds(result.get("startedAt")),
+        ended_at=_nanoseconds(result.get("endedAt")),
+        duration=round(parse_duration(result.get("duration", "0s")) * 1000) * 10**6,
+        error=redact(result.get("error", "")),
+        last_retry_at=_nanoseconds(result.get("lastRetryAt")),
+        retries=result.get("retries", 0),
+    )
+
+
+def _stream_echo(output: dict[str, Any]) -> dict[str, Any]:
+    """A URL of a Secret is not shown at all; of the others everything but the key."""
+    shown = {name: value for name, value in output.items() if name == "protocol"}
+    if output.get("urls"):
+        shown["urls"] = [_masked(url) for url in output["urls"]]
+    if output.get("destinations"):
+        shown["destinations"] = [
+            {"id": one["id"], **({"url": _masked(one["url"])} if "url" in one else {})}
+            for one in output["destinations"]
+        ]
+    return shown
+
+
+def _masked(url: str) -> str:
+    try:
+        return redact_url(resolve_url(url)[0])
+    except ValueError:
+        return "{...}"
+
+
 def _echo(info: Any, kind: str, spec: Spec) -> None:
     """The request as LiveKit shows it. Fields and values of ours that LiveKit does not know are left out."""
     request = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"webhooks"})
@@ -127,6 +163,8 @@ def _echo(info: Any, kind: str, spec: Spec) -> None:
             _redacted({**({} if one.destinations else shared), **output})
             for output, one in zip(request[field], outputs, strict=True)
         ]
+    if request.get("streamOutputs"):
+        request["streamOutputs"] = [_stream_echo(output) for output in request["streamOutputs"]]
     target = info.track_composite if kind == TRACK_COMPOSITE_KIND else info.participant
     ParseDict(request, target, ignore_unknown_fields=True)
 

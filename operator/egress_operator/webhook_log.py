@@ -77,8 +77,21 @@ def _news(old: Mapping[str, Any], new: Mapping[str, Any], *, first: bool) -> Ite
         yield UPDATED, "EGRESS_ENDING"
     if new["phase"] in TERMINAL_PHASES:
         yield ENDED, status
-    elif status not in {before, "EGRESS_STARTING"} or resumed:
+    elif (
+        status not in {before, "EGRESS_STARTING"}
+        or resumed
+        or (status == "EGRESS_ACTIVE" and _streams_moved(old, new))
+    ):
         yield UPDATED, status
+
+
+def _streams_moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """As LiveKit: a stream that was added, finished or has failed is told of at once."""
+
+    def states(document: Mapping[str, Any]) -> dict[str, str]:
+        return {entry["key"]: entry["status"] for entry in document.get("streamResults") or ()}
+
+    return states(old) != states(new)
 
 
 def _details(document: Mapping[str, Any], observed: Observed, status: str) -> str:

@@ -16,12 +16,18 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from egress_recorder import ipc
 from egress_recorder.errors import RecorderError
+from egress_recorder.ipc_streams import StreamTarget
 from egress_recorder.redact import configure_logging, redact, remember
+from egress_recorder.streamurls import secrets_of
 from egress_recorder.vocabulary import EndReason, ExitCode, Phase
+
+if TYPE_CHECKING:
+    from egress_recorder.session import Session
 
 MAX_LINE = 1 << 20
 """Bytes of one command; a request is a few KB."""
@@ -87,6 +93,7 @@ async def _run(commands_fd: int, events_fd: int) -> int:
         return ExitCode.INTERRUPTED
     request = ipc.parse_request(line)
     remember(request.token)
+    _remember_streams(request.streams)
     ended = await _capture(request, commands, events)
     events.emit(ended)
     await events.drain()
@@ -114,7 +121,7 @@ async def _capture(
             sink=session.pipeline,
             listener=session,
         )
-        reader = asyncio.create_task(_obey(commands, session.stop, source.renew))
+        reader = asyncio.create_task(_obey(commands, session, source.renew))
         ended = await session.run(source)
         reader.cancel()
     except Exception as error:  # noqa: BLE001 - the supervisor must hear of it, whatever it is
@@ -141,9 +148,7 @@ def _watch_panic(failed: Callable[[RecorderError], None]) -> None:
     threading.Thread(target=watch, name="signals", daemon=True).start()
 
 
-async def _obey(
-    commands: asyncio.StreamReader, stop: Callable[[EndReason], None], renew: Callable[[str], None]
-) -> None:
+async def _obey(commands: asyncio.StreamReader, session: Session, renew: Callable[[str], None]) -> None:
     while line := await commands.readline():
         try:
             command = ipc.parse_command(line)
@@ -152,11 +157,20 @@ async def _obey(
             _log.error("a command could not be understood", extra={"bytes": len(line)})
             continue
         if isinstance(command, ipc.StopCommand):
-            stop(command.reason)
+            session.stop(command.reason)
+        elif isinstance(command, ipc.StreamsCommand):
+            _remember_streams(command.streams)
+            session.want_streams(command.streams)
         else:
             remember(command.token)
             renew(command.token)
-    stop(EndReason.INTERRUPTED)
+    session.stop(EndReason.INTERRUPTED)
+
+
+def _remember_streams(targets: Iterable[StreamTarget]) -> None:
+    for target in targets:
+        for secret in secrets_of(target.url):
+            remember(secret)
 
 
 class EventWriter(asyncio.Protocol):

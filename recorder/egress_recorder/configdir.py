@@ -16,14 +16,18 @@ from egress_recorder.contract import (
     CONTRACT_VERSION,
     CONTROL_TOKEN_FILE,
     DESIRED_STATE_FILE,
+    STREAMS_FILE,
     TOKEN_FILE,
     ContractError,
     DesiredState,
     RecorderConfig,
+    StreamTarget,
+    WantedStreams,
     stated_version,
 )
 from egress_recorder.errors import ConfigurationError
 from egress_recorder.redact import remember
+from egress_recorder.streamurls import secrets_of
 
 POLL_INTERVAL = 1.0
 """Seconds between two looks; the kubelet itself takes up to 90 s, so faster gains nothing."""
@@ -36,6 +40,7 @@ class Inputs:
     token: str
     control_token: str
     desired: DesiredState
+    streams: tuple[StreamTarget, ...] = ()
 
 
 class ConfigDirectory:
@@ -73,7 +78,18 @@ class ConfigDirectory:
             desired = DesiredState.parse(text) if text else DesiredState()
         except ContractError as error:
             raise ConfigurationError(f"{DESIRED_STATE_FILE}: {error}") from None
-        return Inputs(token=token, control_token=control_token, desired=desired)
+        return Inputs(token=token, control_token=control_token, desired=desired, streams=self._streams())
+
+    def _streams(self) -> tuple[StreamTarget, ...]:
+        text = self._text(STREAMS_FILE, optional=True)
+        try:
+            streams = WantedStreams.parse(text).streams if text else ()
+        except ContractError as error:
+            raise ConfigurationError(f"{STREAMS_FILE}: {error}") from None
+        for target in streams:
+            for secret in secrets_of(target.url):
+                remember(secret)
+        return streams
 
     async def watch(self, last: Inputs, *, interval: float = POLL_INTERVAL) -> AsyncIterator[Inputs]:
         """Yield the inputs whenever they differ from the last ones; a moment with missing files is skipped.

@@ -56,6 +56,7 @@ from egress_recorder.imaging import (
     ImageCodec,
     ImageSuffix,
 )
+from egress_recorder.ipc_streams import StreamTarget
 from egress_recorder.naming import (
     TOKENS,
     TRACK_TOKENS,
@@ -66,6 +67,7 @@ from egress_recorder.naming import (
     resolve_filepath,
 )
 from egress_recorder.spans import PartMedia
+from egress_recorder.streamurls import SCHEMES, StreamProtocol, redact_url, resolve_url
 from egress_recorder.vocabulary import (
     LONGEST_KEY_FRAME_INTERVAL,
     OPUS_FREQUENCY,
@@ -92,6 +94,11 @@ from egress_recorder.wire import ContractError
 from egress_recorder.wire import WireModel as _Model
 
 __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the contract
+    "SCHEMES",
+    "StreamProtocol",
+    "StreamTarget",
+    "redact_url",
+    "resolve_url",
     "DEFAULT_FILETYPE",
     "FILE_KINDS",
     "SOUND_ONLY",
@@ -154,6 +161,7 @@ CONFIG_FILE = "config.json"
 TOKEN_FILE = "token"  # noqa: S105 - a file name
 CONTROL_TOKEN_FILE = "control-token"  # noqa: S105 - a file name
 DESIRED_STATE_FILE = "desired-state.json"
+STREAMS_FILE = "streams.json"
 
 CONTROL_PORT = 8080
 """TCP port of the recorder's control endpoint in its pod."""
@@ -177,6 +185,23 @@ class Part(_Model):
     duration: float = 0.0
     size: int = 0
     end_reason: str = ""
+
+
+class StreamResult(_Model):
+    """LiveKit's StreamInfo, over all parts of the recording."""
+
+    key: str = Field(description="names the stream in its recording; holds no secret")
+    id: str = Field(default="", description="of the destination; empty for a plain URL")
+    output: int = Field(default=0, ge=0, description="index in streamOutputs")
+    url: str = Field(description="redacted")
+    status: Literal["ACTIVE", "FINISHED", "FAILED"] = "ACTIVE"
+    started_at: datetime | None = Field(default=None, description="when a receiver took it first")
+    ended_at: datetime | None = None
+    duration: float = 0.0
+    error: str = ""
+    retries: int = 0
+    last_retry_at: datetime | None = None
+    dropped: int = Field(default=0, description="packets left out because the receiver was too slow")
 
 
 class Gap(_Model):
@@ -243,6 +268,7 @@ class Prior(_Model):
 
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    streams: tuple[StreamResult, ...] = ()
     started_at: datetime | None = Field(default=None, description="first media of the whole recording")
     progress: Progress | None = Field(default=None, description="numbers so far; a manifest's count instead")
     images: tuple[ImageResult, ...] = Field(
@@ -268,6 +294,11 @@ class RecorderConfig(_Model):
     outputs: tuple[FileOutputConfig, ...] = Field(min_length=1, max_length=10)
     images: tuple[ImageOutputConfig, ...] = Field(
         default=(), max_length=10, description="image outputs", json_schema_extra={"since": 2}
+    )
+    streaming: bool = Field(
+        default=False,
+        description="streams may be wanted, now or later (`STREAMS_FILE`): the encoder has a constant bitrate",
+        json_schema_extra={"since": 2},
     )
     join_timeout: float | None = Field(default=None, description="seconds; None: wait for ever")
     track_timeout: float = 30.0
@@ -325,6 +356,18 @@ class DesiredState(_Model):
         return _parse(cls, text, "desired state")
 
 
+class WantedStreams(_Model):
+    """`STREAMS_FILE`: the streams that are to run now. Its URLs are secrets; it may change at any time."""
+
+    contract_version: int = CONTRACT_VERSION
+    streams: tuple[StreamTarget, ...] = Field(default=(), max_length=100)
+
+    @classmethod
+    def parse(cls, text: str | bytes) -> WantedStreams:
+        """Parse the document. Raises ContractError."""
+        return _parse(cls, text, "list of streams")
+
+
 # ---- status and result: recorder → operator ------------------------------------------------------------------
 
 
@@ -371,6 +414,7 @@ class RecorderStatus(_Model):
     gaps: tuple[Gap, ...] = ()
     file_results: tuple[FileResult, ...] = ()
     image_results: tuple[ImageResult, ...] = ()
+    stream_results: tuple[StreamResult, ...] = ()
     manifest_location: str = ""
     backup_storage_writes: int = Field(default=0, description="files that went to a backup storage")
     troubles: Mapping[str, str] = Field(
@@ -411,6 +455,10 @@ class RecorderResult(RecorderStatus):
         return encoded
 
 
+def _shortened(result: StreamResult) -> StreamResult:
+    return result.model_copy(update={"error": result.error[:80]})
+
+
 _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda _: {"tracks": ()},
     lambda r: {"gaps": r.gaps[-5:]},
@@ -419,8 +467,11 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"error": r.error[:300], "message": r.message[:100]},
     lambda r: {"file_results": tuple(one.model_copy(update={"presigned": ""}) for one in r.file_results)},
     lambda r: {"parts": r.parts[-1:], "file_results": r.file_results[:1]},
+    lambda r: {"stream_results": tuple(_shortened(one) for one in r.stream_results)},
+    lambda r: {"stream_results": r.stream_results[-5:]},
     lambda _: {"parts": (), "file_results": ()},
     lambda _: {"image_results": ()},
+    lambda _: {"stream_results": ()},
     lambda _: {"troubles": {}},
     lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
 )
@@ -472,6 +523,7 @@ class Manifest(_Model):
     updated_at: datetime
     parts: tuple[Part, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    streams: tuple[StreamResult, ...] = ()
     media: tuple[PartMedia, ...] = Field(default=(), description="what each part's file holds")
     images: tuple[ManifestImage, ...] = Field(
         default=(), description="LiveKit's `images`: those that were uploaded, the newest of each output"

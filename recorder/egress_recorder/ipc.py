@@ -4,9 +4,9 @@ Why two processes: livekit's native code and FFmpeg can take a process down (ref
 close, an FFI panic that SIGTERMs its own process). The supervisor owns storage, control endpoint, manifest, result
 and exit code; the capture process owns LiveKit and media, writes files into the scratch directory and nothing else.
 
-Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand`. End of file on the command
+Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand` / `StreamsCommand`. End of file on the command
 pipe means that the supervisor is gone: stop as interrupted.
-Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `ImageMade`, `SpansChanged`, and `Ended` as the last one. A capture
+Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `ImageMade`, `SpansChanged`, `StreamsChanged`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
 
 Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
@@ -23,6 +23,7 @@ from typing import Any, Literal, TypeVar
 
 from egress_recorder.filetypes import FileType
 from egress_recorder.imaging import ImageRequest
+from egress_recorder.ipc_streams import StreamReport, StreamTarget, targets
 from egress_recorder.spans import MediaGap, TrackSpan
 from egress_recorder.vocabulary import (
     Encoding,
@@ -48,7 +49,7 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class CaptureRequest(Message):
-    """What to record and where to put it. The only message but `TokenCommand` that holds a token.
+    """What to record and where to put it. The only message but `TokenCommand` that holds a token, and but `StreamsCommand` with URLs of streams.
 
     Units and meaning of what is in `RecorderConfig` too are described there.
     """
@@ -68,6 +69,9 @@ class CaptureRequest(Message):
     """The types of the files to write, each once; named `filetypes.scratch_name`."""
     images: tuple[ImageRequest, ...] = ()
     """Image outputs."""
+    streaming: bool = False
+    """Streams may be wanted, now or later: the encoder works for them from the beginning."""
+    streams: tuple[StreamTarget, ...] = ()
     continuing: bool = False
     """A part of this recording has media already: absence ends it naturally after max(rejoinTimeout, 30 s)
     instead of failing."""
@@ -91,6 +95,14 @@ class TokenCommand(Message):
 
     command: Literal["token"] = "token"
     token: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamsCommand(Message):
+    """The streams that are to run from now on; what is not among them is finished. Holds secrets."""
+
+    command: Literal["streams"] = "streams"
+    streams: tuple[StreamTarget, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,8 +198,17 @@ class Ended(Message):
     progress: Progress = field(default_factory=Progress)
 
 
+@dataclass(frozen=True, kw_only=True)
+class StreamsChanged(Message):
+    """What became of this part's streams: all of them, whenever anything changed, and before `Ended`."""
+
+    event: Literal["streams"] = "streams"
+    streams: tuple[StreamReport, ...]
+
+
 M = TypeVar("M", bound=Message)
-Event = Joined | TracksChanged | Started | ProgressReport | ImageMade | SpansChanged | Ended
+Event = Joined | TracksChanged | Started | ProgressReport | ImageMade | SpansChanged | StreamsChanged | Ended
+Command = StopCommand | TokenCommand | StreamsCommand
 
 _SOURCES: dict[str, type[ParticipantSource | TrackCompositeSource]] = {
     "participant": ParticipantSource,
@@ -200,7 +221,7 @@ def parse_request(line: bytes) -> CaptureRequest:
     return _understood(_request, line)
 
 
-def parse_command(line: bytes) -> StopCommand | TokenCommand:
+def parse_command(line: bytes) -> Command:
     """Parse one later line of the command pipe. Raises ValueError."""
     return _understood(_command, line)
 
@@ -220,13 +241,21 @@ def _request(document: dict[str, Any]) -> CaptureRequest:
         "encoding": Encoding(**document["encoding"]),
         "limits": Limits(**document["limits"]),
     }
-    images = tuple(ImageRequest(**one) for one in document["images"])
-    return CaptureRequest(**{**document, **known, "files": tuple(document["files"]), "images": images})
+    return CaptureRequest(
+        **{
+            **document,
+            **known,
+            "files": tuple(document["files"]),
+            "images": tuple(ImageRequest(**one) for one in document["images"]),
+            "streams": targets(document["streams"]),
+        }
+    )
 
 
-def _command(document: dict[str, Any]) -> StopCommand | TokenCommand:
-    kinds: dict[str, Callable[[], StopCommand | TokenCommand]] = {
+def _command(document: dict[str, Any]) -> Command:
+    kinds: dict[str, Callable[[], Command]] = {
         "stop": lambda: StopCommand(reason=EndReason(document["reason"])),
         "token": lambda: TokenCommand(token=document["token"]),
+        "streams": lambda: StreamsCommand(streams=targets(document["streams"])),
     }
     return kinds[document["command"]]()

@@ -86,7 +86,7 @@ def merge(own: Manifest, existing: Manifest | None) -> Manifest:
     )
     newest_own = max((part.part for part in own.parts), default=0)
     if own.parts and max((part.part for part in existing.parts), default=0) > newest_own:
-        kept = ("phase", "ended_at", "error", "details", "progress")
+        kept = ("phase", "ended_at", "error", "details", "progress", "streams")
         return merged.model_copy(update={name: getattr(existing, name) for name in kept})
     return merged
 

@@ -16,10 +16,12 @@ from pathlib import Path
 
 from egress_recorder import ipc, session_end, session_values
 from egress_recorder.errors import RecorderError
+from egress_recorder.ipc_streams import StreamReport, StreamTarget
 from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.images import Images, Made
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
+from egress_recorder.outputs.stream_set import StreamSet
 from egress_recorder.session_end import Ending
 from egress_recorder.session_presence import Gone, NeverCame, Presence
 from egress_recorder.sources.base import RoomEnd, Source
@@ -56,8 +58,13 @@ class Session:
         )
         spec, files = session_values.media_spec(request), session_values.file_specs(request)
         self._specs = [of_file for _, of_file in files]
+        streamed = [session_values.stream_spec(request)] if request.streaming else []
+        self._streams = [StreamSet(one, wall=wall) for one in streamed]
+        self._streams_told: tuple[StreamReport, ...] = ()
+        self.want_streams(request.streams)
         self._files = FanOut(
-            [OUTPUTS[file_type].open(Path(request.directory), of_file) for file_type, of_file in files]
+            [OUTPUTS[file_type].open(Path(request.directory), of_file) for file_type, of_file in files],
+            self._streams,
         )
         self._images = (
             Images(
@@ -70,15 +77,16 @@ class Session:
             if request.images and spec.video
             else None
         )
+        self._captured = [*self._specs, *streamed]
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             spec,
             self._files,
             failed=self._media_failed,
-            sound=session_values.encoded_sound(self._specs),
+            sound=session_values.encoded_sound(self._captured),
             max_duration=self._limit,
             images=self._images,
-            encodes_pictures=any(of_file.video for of_file in self._specs),
+            encodes_pictures=any(spec.video for spec in self._captured),
             clock=clock,
         )
 
@@ -90,7 +98,7 @@ class Session:
     @property
     def pictures(self) -> bool:
         """False when no output holds pictures: none need be received."""
-        return self._images is not None or any(spec.video for spec in self._specs)
+        return self._images is not None or any(spec.video for spec in self._captured)
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
@@ -140,6 +148,12 @@ class Session:
         """Finish the file and end; only the first call has an effect."""
         self._end(session_end.stopped(reason, self._clock()))
 
+    def want_streams(self, targets: Sequence[StreamTarget]) -> None:
+        """Let exactly these streams run."""
+        for streams in self._streams:
+            streams.want(targets)
+        self._wake.set()
+
     # ---- life --------------------------------------------------------------------------------------------
 
     async def run(self, source: Source) -> ipc.Ended:
@@ -175,6 +189,7 @@ class Session:
         self._note_start()
         self._gate(now)
         self._report(now)
+        self._tell_streams()
         if task.done():
             left_at = self._presence.left_at
             self._end(session_end.source_over(task, left_at, recorded=self._pipeline.origin is not None))
@@ -251,6 +266,12 @@ class Session:
             )
         )
 
+    def _tell_streams(self) -> None:
+        reports = tuple(report for streams in self._streams for report in streams.reports)
+        if reports != self._streams_told:
+            self._streams_told = reports
+            self._emit(ipc.StreamsChanged(streams=reports))
+
     def _tell_spans(self) -> None:
         changed = session_values.spans_changed(self._pipeline.journal, self._pipeline.origin)
         if changed:
@@ -281,6 +302,8 @@ class Session:
             ending = session_end.failed(error)
             finished = Finished(self._pipeline.origin, self._pipeline.numbers)
         self._tell_spans()
+        await asyncio.to_thread(self._files.close_taps)
+        self._tell_streams()
         if finished.origin is None:
             ending = session_end.without_media(ending, continuing=self._request.continuing)
         started_at = None if finished.origin is None else self._wall_of(finished.origin)

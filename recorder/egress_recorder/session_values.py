@@ -25,7 +25,11 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     """Return what is encoded: of participants picture and sound, of tracks what was asked for; as far as a file holds it."""
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
-    pictures = bool(request.images) or any(FILE_KINDS[file_type].pictures for file_type in request.files)
+    pictures = (
+        request.streaming
+        or bool(request.images)
+        or any(FILE_KINDS[file_type].pictures for file_type in request.files)
+    )
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,
@@ -36,7 +40,13 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
         audio=tracks is None or bool(tracks.audio_track_id),
         profile=_PROFILES[encoding.video_codec],
         key_frame_interval=encoding.key_frame_interval,
+        constant=request.streaming,
     )
+
+
+def stream_spec(request: ipc.CaptureRequest) -> MediaSpec:
+    """Return what streams carry: H.264 and AAC, all that is captured."""
+    return replace(media_spec(request), audio_frequency=audio_rate("aac", request.encoding.audio_frequency))
 
 
 def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:

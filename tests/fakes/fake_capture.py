@@ -83,11 +83,20 @@ class Fake:
         }
         self.send("ended", **{**values, **fields, **self.step.get("ended", {})})
 
+    def streams(self, wanted: list[dict[str, Any]]) -> None:
+        told = [
+            {"key": one["key"], "url": "rtmp://h/app/{...}", "started_at": now(), "error": one["url"]}
+            for one in wanted
+        ]
+        self.send("streams", streams=told)
+
     def obey(self) -> None:
         for line in self.commands:
             command = json.loads(line)
             if command["command"] == "token":
                 self.send("tracks", tracks=[], publisher_identity="renewed")
+            elif command["command"] == "streams":
+                self.streams(command["streams"])
             elif self.step["then"] == "ignore-stop":
                 continue
             elif command["reason"] in {"Interrupted", "Scratch volume full"}:

@@ -133,6 +133,21 @@ ACCEPTED: list[Change] = [
         ]
     },
     {"webhooks": []},
+    {"streamOutputs": []},
+    {"streamOutputs": [{"urls": []}, {"protocol": "SRT", "destinations": []}]},
+    {
+        "streamOutputs": [
+            {
+                "protocol": "RTMP",
+                "urls": ["rtmp://h/app/key", "rtmps://h:443/a/b/key?x=1 live=1", "mux://key", "twitch://key"],
+                "destinations": [
+                    {"id": "a", "url": "rtmp://h/app/key"},
+                    {"id": "b", "urlSecretRef": {"name": "urls", "key": "b"}},
+                ],
+            },
+            {"urls": ["srt://h:9000", "srt://h:9000?streamid=x&latency=200", "rtmp://h/app/key"]},
+        ]
+    },
     {"fileOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {"fileOutputs": [{**copy.deepcopy(PVC), "disableManifest": True}]},
     output(filepath="{room_name}/{room_id}-{time}-{utc}-{publisher_identity}.mp4", fileType="MP4"),
@@ -420,7 +435,38 @@ REFUSED: list[tuple[Change, str]] = [
     ({"template": {"serviceAccountName": "No"}}, "template.serviceAccountName must be the name of an object"),
     # Fields of later issues are absent and therefore refused, never accepted and ignored.
     ({"segmentOutputs": []}, 'unknown field "spec.segmentOutputs"'),
-    ({"streamOutputs": []}, 'unknown field "spec.streamOutputs"'),
+    ({"streamOutputs": [{}]}, "needs urls or destinations"),
+    *[
+        ({"streamOutputs": [{"urls": [url]}]}, "a stream's URL is rtmp://host/app/key")
+        for url in (
+            "http://h/app/key",
+            "ws://h/x",
+            "rtmp://h/key",
+            "rtmp:///app/key",
+            "srt://h",
+            "rtmp://h/a/k y",
+        )
+    ],
+    ({"streamOutputs": [{"protocol": "SRT", "urls": ["rtmp://h/app/key"]}]}, "scheme does not fit protocol"),
+    (
+        {"streamOutputs": [{"protocol": "RTMP", "destinations": [{"id": "a", "url": "srt://h:1"}]}]},
+        "scheme does not fit protocol",
+    ),
+    ({"streamOutputs": [{"protocol": "WEBSOCKET", "urls": []}]}, "supported values"),
+    ({"streamOutputs": [{"destinations": [{"id": "a"}]}]}, "needs url or urlSecretRef"),
+    ({"streamOutputs": [{"destinations": [{"url": "srt://h:1"}]}]}, "id: Required value"),
+    (
+        {
+            "streamOutputs": [
+                {"destinations": [{"id": "a", "url": "srt://h:1"}, {"id": "a", "url": "srt://h:2"}]}
+            ]
+        },
+        "Duplicate value",
+    ),
+    (
+        {"streamOutputs": [{"urls": []}], **output(fileType="MP3"), "advanced": {"audioCodec": "AC_MP3"}},
+        "streams carry AAC",
+    ),
     ({"imageOutputs": []}, 'unknown field "spec.imageOutputs"'),
     ({"webhooks": [{"url": "https://x", "secret": "hush"}]}, 'unknown field "spec.webhooks[0].secret"'),
     ({"webhooks": [{"signingKey": "k"}]}, "webhooks[0].url: Required value"),
@@ -624,6 +670,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "uploadTimeout": ("10m", "20m"),
     "limits": ({"maxParts": 2}, {"maxParts": 3}),
     "storage": (PVC, S3),
+    "streamOutputs": ([{"urls": []}], [{"urls": []}, {"urls": []}]),
     "webhooks": ([{"url": "https://a"}], [{"url": "https://b"}]),
 }
 MUTABLE: dict[str, tuple[Any, Any]] = {
@@ -661,10 +708,34 @@ def test_every_field_but_three_is_immutable(api: KubeApi, space: str, kind: str)
             if field in MUTABLE:
                 assert refusal == "", f"{what} {field}"
             else:
-                expected = f"spec.{field} cannot be changed (only spec.desiredState, spec.template and"
+                expected = f"spec.{field} cannot be changed (only spec.desiredState, urls and destinations of"
                 assert expected in refusal, f"{what} {field}: {refusal}"
         for name in (with_field, without):
             api.delete(PLURALS[kind], space, name)
+
+
+STREAM_CHANGES: list[tuple[Any, Any, bool]] = [
+    ([{"urls": ["rtmp://h/app/a"]}], [{"urls": ["rtmp://h/app/b", "srt://h:1"]}], True),
+    ([{"urls": ["rtmp://h/app/a"]}], [{"destinations": [{"id": "b", "url": "srt://h:1"}]}], True),
+    ([{"protocol": "RTMP", "urls": []}], [{"protocol": "SRT", "urls": []}], False),
+    ([{"urls": []}], [{"protocol": "SRT", "urls": []}], False),
+    ([{"urls": []}], [], False),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "fine"), STREAM_CHANGES)
+def test_the_streams_of_an_output_may_change_and_the_outputs_may_not(
+    api: KubeApi, space: str, old: Any, new: Any, fine: bool
+) -> None:
+    name = f"r-{secrets.token_hex(4)}"
+    spec = spec_of(PARTICIPANT_KIND, streamOutputs=old)
+    assert send(api, space, PARTICIPANT_KIND, spec, name=name, dry=False) == ""
+
+    refusal = change(api, space, PARTICIPANT_KIND, name, {"streamOutputs": new})
+
+    assert (refusal == "") == fine, refusal
+    assert fine or "spec.streamOutputs cannot be changed" in refusal
+    api.delete(PLURALS[PARTICIPANT_KIND], space, name)
 
 
 # ---- examples and discovery ------------------------------------------------------------------------------------

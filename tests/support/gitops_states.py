@@ -37,6 +37,7 @@ BEFORE_ANY_POD = (
     "InvalidSecret",
     "WebhookNotAllowed",
     "UnknownSigningKey",
+    "InvalidStream",
 )
 STORAGE = ("NoStorage", "StorageNotAllowed")
 SERVER = ("LiveKitUnauthorized", "LiveKitUnreachable")

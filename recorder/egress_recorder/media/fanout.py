@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 
 from egress_recorder.errors import MediaError
-from egress_recorder.media.packets import EncodedPacket, Output
+from egress_recorder.media.packets import EncodedPacket, Output, Tap
 
 _log = logging.getLogger(__name__)
 
@@ -18,8 +18,9 @@ _log = logging.getLogger(__name__)
 class FanOut:
     """Several outputs as one. It fails only when none of them is left."""
 
-    def __init__(self, outputs: Sequence[Output]) -> None:
+    def __init__(self, outputs: Sequence[Output], taps: Sequence[Tap] = ()) -> None:
         self._outputs = tuple(outputs)
+        self._taps = tuple(taps)
         self._live = list(self._outputs)
         self.problems: dict[str, str] = {}
         """Sentence by the name of each file that could not be written to its end."""
@@ -41,6 +42,8 @@ class FanOut:
 
     def write(self, packet: EncodedPacket) -> None:
         """Hand on one packet. Raises MediaError when the last output has failed."""
+        for tap in self._taps:
+            tap.write(packet)
         for output in tuple(self._live):
             if packet.codec not in output.takes:
                 continue
@@ -56,6 +59,11 @@ class FanOut:
                 output.close()
             except Exception as error:  # noqa: BLE001 - as above
                 self._drop(output, error)
+
+    def close_taps(self) -> None:
+        """End what only listens; after the files, which it must not delay."""
+        for tap in self._taps:
+            tap.close()
 
     def _drop(self, output: Output, error: Exception) -> None:
         self._live.remove(output)

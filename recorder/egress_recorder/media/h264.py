@@ -35,6 +35,15 @@ def parameter_sets(access_unit: bytes) -> bytes:
     return b"".join(START_CODE + unit for unit in units(access_unit) if unit[0] & 31 in {SPS, PPS})
 
 
+FILLER = b"\x00\x00\x01\x0c"
+
+
+def without_filler(access_unit: bytes) -> bytes:
+    """Return an access unit without the filler (7.3.2.7) by which an encoder of a constant bitrate ends it."""
+    at = access_unit.find(FILLER)
+    return access_unit if at < 0 else access_unit[:at].rstrip(b"\x00")
+
+
 class _Reader:
     def __init__(self, unit: bytes) -> None:
         payload = unit[1:].replace(b"\x00\x00\x03", b"\x00\x00")

@@ -39,6 +39,16 @@ class PacketSink(Protocol):
         """Complete what was written. Raises MediaError; closing twice is harmless."""
 
 
+class Tap(Protocol):
+    """Listens to all packets beside the outputs: it never waits, never raises, and its end is nobody's failure."""
+
+    def write(self, packet: EncodedPacket) -> None:
+        """Take one packet, or leave it."""
+
+    def close(self) -> None:
+        """End; closing twice is harmless."""
+
+
 class Output(PacketSink, Protocol):
     """Bytes in a place that the supervisor knows."""
 

@@ -52,6 +52,8 @@ class MediaSpec:
     audio_codec: SoundCodec = "aac"
     audio_frequency: int = SAMPLE_RATE
     """Hz in the file."""
+    constant: bool = False
+    """The pictures have a constant bitrate, as streams need it (nal-hrd CBR); files leave its filler out."""
 
     def group(self, index: int) -> int:
         """Return the number of the group of pictures of frame `index`; each begins with a key frame."""

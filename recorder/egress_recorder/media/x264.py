@@ -59,14 +59,15 @@ def open_x264(
         "preset": preset,
         "tune": "zerolatency",
         "profile": spec.profile,
-        "crf": str(QUALITY),
+        **({"b": str(bits)} if spec.constant else {"crf": str(QUALITY)}),
         "maxrate": str(bits),
         "bufsize": str(int(bits * VBV_SECONDS)),
         # Key frames are asked for by tick: repeated pictures are not counted by x264.
         "g": str(spec.longest_group),
         "forced-idr": "1",
         # stitchable: no field of the parameter sets depends on the quality that was asked for.
-        "x264-params": f"scenecut=0:stitchable=1:vbv-init={fullness:.3f}:{_IN_PARAMETER_SETS[spec.profile]}",
+        "x264-params": f"scenecut=0:stitchable=1:vbv-init={fullness:.3f}:{_IN_PARAMETER_SETS[spec.profile]}"
+        + (":nal-hrd=cbr" if spec.constant else ""),
         **({"flags": "+global_header"} if header else {}),
     }
     context.open()

@@ -19,6 +19,7 @@ from av.stream import Stream
 
 from egress_recorder.errors import MediaError
 from egress_recorder.filetypes import FileType, scratch_name
+from egress_recorder.media.h264 import without_filler
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import Codec, Kind, MediaSpec
 from egress_recorder.outputs.streams import add_sound, add_video
@@ -130,7 +131,9 @@ class ContainerOutput:
         if stream is None or dts <= self._last.get(item.kind, -1):
             return
         self._last[item.kind] = dts
-        self._container.mux_one(_clone(item.packet, stream))
+        self._container.mux_one(
+            _clone(item.packet, stream, bare=self._spec.constant and item.kind == "video")
+        )
         if item.kind == "audio":
             self._samples += item.packet.duration or 0
 
@@ -146,10 +149,14 @@ class ContainerOutput:
             ) from error
 
 
-def _clone(packet: av.Packet[Any], stream: Stream) -> av.Packet[Any]:
-    """Return a copy for one container: muxing rescales in place, and several outputs take the same packet."""
-    clone: av.Packet[Any] = av.Packet(packet.size)
-    clone.update(bytes(packet))
+def _clone(packet: av.Packet[Any], stream: Stream, *, bare: bool = False) -> av.Packet[Any]:
+    """Return a copy for one container: muxing rescales in place, and several outputs take the same packet.
+
+    `bare`: without the filler that only a stream of constant bitrate needs (ISO/IEC 14496-15 advises against it in files).
+    """
+    data = without_filler(bytes(packet)) if bare else bytes(packet)
+    clone: av.Packet[Any] = av.Packet(len(data))
+    clone.update(data)
     clone.pts, clone.dts = packet.pts, packet.dts
     clone.duration, clone.time_base = packet.duration, packet.time_base
     clone.is_keyframe, clone.stream = packet.is_keyframe, stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from egress_recorder import ipc
@@ -13,6 +14,7 @@ from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.imageledger import ImageLedger
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
+from egress_recorder.supervisor.streams import StreamLedger
 from egress_recorder.supervisor.verdict import Verdict
 
 
@@ -23,6 +25,7 @@ class Account:
         self.ledger = Ledger(config)
         self.names = Names(config)
         self.images = ImageLedger(config.prior.images, outputs=len(config.images))
+        self.streams = StreamLedger(config.prior.streams)
         self._config = config
         self._board = board
         self._now = now
@@ -56,6 +59,8 @@ class Account:
             return
         elif isinstance(event, ipc.ImageMade):
             return
+        elif isinstance(event, ipc.StreamsChanged):
+            self.streams.reported(replace(one, error=redact(one.error)) for one in event.streams)
         else:
             self._board.update(recording=False, degraded="", message=redact(event.error))
         self.publish()
@@ -69,6 +74,7 @@ class Account:
             started_at=self.ledger.started_at,
             file_results=self.ledger.file_results(len(self._config.outputs)),
             image_results=self.images.results(),
+            stream_results=self.streams.results,
         )
 
     def report(self, trouble: Trouble, sentence: str) -> None:
@@ -102,6 +108,8 @@ class Account:
     def settle(self, verdict: Verdict) -> None:
         """Let the manifest say from now on how the recording ended."""
         self._verdict = verdict
+        if verdict.phase is not Phase.INTERRUPTED:
+            self.streams.conclude(self.ledger.ended_at or self._now())
 
     def manifest(self) -> Manifest:
         """Return the manifest as of now."""
@@ -125,6 +133,7 @@ class Account:
             media=self.ledger.media(),
             images=self.images.listed(),
             progress=self.ledger.progress(),
+            streams=self.streams.results,
             error=redact(verdict.error) if verdict else "",
             details=self._details(verdict) if verdict else "",
             backup_storage_used=self.used_backup,

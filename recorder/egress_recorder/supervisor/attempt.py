@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason
+from egress_recorder.ipc_streams import StreamTarget
 from egress_recorder.redact import redact
 from egress_recorder.supervisor.events import parse_event
 from egress_recorder.supervisor.process import CaptureChild
@@ -53,7 +54,7 @@ class CaptureAttempt:
         self._child = child
         self._limits = limits
         self._commands: asyncio.WriteTransport | None = None
-        self._pending: list[ipc.StopCommand | ipc.TokenCommand] = []
+        self._pending: list[ipc.Command] = []
         self._timer: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
         self._ended: ipc.Ended | None = None
@@ -94,11 +95,15 @@ class CaptureAttempt:
         """Hand over a renewed access token."""
         self._send(ipc.TokenCommand(token=token))
 
+    def want_streams(self, streams: tuple[StreamTarget, ...]) -> None:
+        """Let exactly these streams run."""
+        self._send(ipc.StreamsCommand(streams=streams))
+
     def kill(self) -> None:
         """End the process at once."""
         self._child.kill()
 
-    def _send(self, command: ipc.StopCommand | ipc.TokenCommand) -> None:
+    def _send(self, command: ipc.Command) -> None:
         if self._commands is None:
             self._pending.append(command)
         elif not self._commands.is_closing():

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult
+from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult, StreamTarget
 from egress_recorder.errors import RecorderError
 from egress_recorder.manifest import ManifestWriter
 from egress_recorder.supervisor import verdict as verdicts
@@ -107,6 +107,11 @@ class Supervisor:
         """Use a renewed access token from the next join on."""
         self._token = token
         self._runner.renew_token(token)
+
+    def want_streams(self, streams: tuple[StreamTarget, ...]) -> None:
+        """Let exactly these streams run from now on."""
+        self._account.streams.want(streams)
+        self._runner.want_streams()
 
     def abort(self) -> None:
         """Kill the capture process; what it left is kept."""

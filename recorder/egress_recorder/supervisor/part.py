@@ -82,6 +82,11 @@ class PartRunner:
         if self._attempt is not None:
             self._attempt.renew_token(token)
 
+    def want_streams(self) -> None:
+        """Tell the running part which streams are wanted now."""
+        if self._attempt is not None:
+            self._attempt.want_streams(self._account.streams.wanted)
+
     def kill(self) -> None:
         """Kill the running part's capture process."""
         if self._attempt is not None:
@@ -142,6 +147,8 @@ class PartRunner:
                 ImageRequest(interval=one.interval, codec=one.codec, width=one.width, height=one.height)
                 for one in config.images
             ),
+            streaming=config.streaming,
+            streams=self._account.streams.begin_part() if config.streaming else (),
             continuing=ledger.has_media,
             recorded=recorded,
             recorded_bytes=recorded_bytes,

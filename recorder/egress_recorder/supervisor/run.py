@@ -128,12 +128,15 @@ async def _run(
         acknowledge=acknowledged.set,
     )
     _handle_signals(supervisor, latch)
+    supervisor.want_streams(inputs.streams)
     desired.apply(inputs.desired)
 
     async def follow() -> None:
         async for changed in directory.watch(inputs):
             if changed.token != current[0].token:
                 supervisor.renew_token(changed.token)
+            if changed.streams != current[0].streams:
+                supervisor.want_streams(changed.streams)
             current[0] = changed
             desired.apply(changed.desired)
 

@@ -12,6 +12,7 @@ import pytest
 
 from egress_recorder import ipc
 from egress_recorder.errors import AuthorizationError, UnreachableError
+from egress_recorder.ipc_streams import StreamTarget
 from egress_recorder.media.values import Picture
 from egress_recorder.session import Session
 from egress_recorder.sources.base import RoomEnd
@@ -104,6 +105,29 @@ async def test_a_stop_completes_a_file_that_has_media(tmp_path: Path) -> None:
     (span,) = told.spans
     assert (span.sid, span.kind, span.width, span.height) == ("v", "video", 64, 36)
     assert (span.start, span.end) == (0.0, pytest.approx(ended.progress.duration, abs=0.1))
+
+
+async def test_streams_come_and_go_beside_a_file_of_sound_and_are_told(tmp_path: Path) -> None:
+    def target(key: str) -> StreamTarget:
+        return StreamTarget(key=key, url="", protocol="RTMP", error="Secret x does not exist")
+
+    async def script(session: Session) -> None:
+        assert session.pictures
+        publish(session)
+        await until_started(session)
+        session.want_streams([target("b")])
+        await asyncio.sleep(0.5)
+        session.stop(EndReason.STOP_REQUESTED)
+
+    wanted = request(tmp_path, files=("OGG",), streaming=True, streams=(target("a"),))
+    ended, events = await run(wanted, script)
+
+    assert ended.phase is Phase.COMPLETE
+    told = [event.streams for event in events if isinstance(event, ipc.StreamsChanged)]
+    assert [[(one.key, one.status) for one in streams] for streams in told] == [
+        [("a", "FAILED")],
+        [("a", "FAILED"), ("b", "FAILED")],
+    ]
 
 
 def speak(session: Session, seconds: float = 1.0) -> None:

@@ -303,6 +303,28 @@ def test_a_renewed_token_reaches_the_capture_process(recorder: Recorder) -> None
     assert recorder.wait()[0] == 75
 
 
+def test_streams_of_the_directory_reach_the_capture_process_and_their_results_the_status(
+    recorder: Recorder,
+) -> None:
+    def streams(*keys: str) -> str:
+        entries = [{"key": key, "url": f"rtmp://h/app/hidden-key-{key}", "protocol": "RTMP"} for key in keys]
+        return json.dumps({"streams": entries})
+
+    recorder.configure([{"media": 10, "then": "wait"}], streaming=True)
+    (recorder.config_dir / "streams.json").write_text(streams("a"))
+    recorder.start()
+    recorder.until_status(lambda status: status.recording)
+    assert '"key": "a"' in next(recorder.config_dir.parent.rglob("request-1.json")).read_text()
+    (recorder.config_dir / "streams.json").write_text(streams("a", "b"))
+    status = recorder.until_status(lambda status: len(status.stream_results) == 2)
+    assert {one.key: one.status for one in status.stream_results} == {"a": "ACTIVE", "b": "ACTIVE"}
+    assert "hidden-key" not in status.to_json()
+    recorder.request("PUT", "/v1/desired-state", b'{"generation":1,"desiredState":"Stopped"}')
+    code, result = recorder.wait()
+    assert code == 0
+    assert {one.key: one.status for one in result.stream_results} == {"a": "FINISHED", "b": "FINISHED"}
+
+
 def test_a_result_that_does_not_fit_waits_for_its_acknowledgement(recorder: Recorder) -> None:
     parts = [
         {
