@@ -110,6 +110,11 @@ class ProgressInfo(ApiModel):
     degraded: _Duration | None = Field(
         default=None, description="Media that is worse than asked for: the encoder could not keep up."
     )
+    uploads_after_end: bool | None = Field(
+        default=None,
+        description="True: the storage of an output (HTTP PUT, a volume) takes its file only after its end; bytesUploaded"
+        " stays behind until then.",
+    )
 
 
 class EncodingInfo(ApiModel):

@@ -108,6 +108,7 @@ def _absorb_progress(document: Document, progress: Progress) -> None:
         "framesDuplicated": progress.frames_duplicated,
         "silenceInserted": format_duration(progress.silence_inserted),
         "degraded": format_duration(progress.degraded),
+        **({"uploadsAfterEnd": True} if progress.uploads_after_end else {}),
     }
 
 

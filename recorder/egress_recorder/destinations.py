@@ -120,6 +120,10 @@ class VolumeDestination(WireModel):
     claim_name: str = Field(default="", description="only for messages and locations")
 
 
+AFTER_THE_END = frozenset({"http", "pvc"})
+"""Kinds that get a file only when it is closed: HTTP has no parts that could be replaced, and a volume's file would have
+to be written twice as well. All others take it while it grows."""
+
 Destination = Annotated[
     S3Destination
     | GcpDestination

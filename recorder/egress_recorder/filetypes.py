@@ -28,17 +28,27 @@ class FileKind:
     """The codecs it holds, the default first."""
     pictures: bool = False
     """It holds H.264."""
+    rewritten: int = 0
+    """How many of its first bytes the end of a file may change; all others are only appended to."""
 
 
 FILE_KINDS: Mapping[FileType, FileKind] = {
-    "MP4": FileKind(extension=".mp4", content_type="video/mp4", sound=("aac", "opus"), pictures=True),
-    "MKV": FileKind(extension=".mkv", content_type="video/x-matroska", sound=("aac", "opus"), pictures=True),
+    "MP4": FileKind(
+        extension=".mp4", content_type="video/mp4", sound=("aac", "opus"), pictures=True, rewritten=64
+    ),
+    "MKV": FileKind(
+        extension=".mkv",
+        content_type="video/x-matroska",
+        sound=("aac", "opus"),
+        pictures=True,
+        rewritten=4096,
+    ),
     "OGG": FileKind(extension=".ogg", content_type="audio/ogg", sound=("opus",)),
     "MP3": FileKind(extension=".mp3", content_type="audio/mpeg", sound=("mp3",)),
-    "WEBM": FileKind(extension=".webm", content_type="audio/webm", sound=("opus",)),
-    "M4A": FileKind(extension=".m4a", content_type="audio/mp4", sound=("aac",)),
-    "WAV": FileKind(extension=".wav", content_type="audio/wav", sound=("pcm",)),
-    "FLAC": FileKind(extension=".flac", content_type="audio/flac", sound=("flac",)),
+    "WEBM": FileKind(extension=".webm", content_type="audio/webm", sound=("opus",), rewritten=4096),
+    "M4A": FileKind(extension=".m4a", content_type="audio/mp4", sound=("aac",), rewritten=64),
+    "WAV": FileKind(extension=".wav", content_type="audio/wav", sound=("pcm",), rewritten=256),
+    "FLAC": FileKind(extension=".flac", content_type="audio/flac", sound=("flac",), rewritten=64),
 }
 WITH_PICTURES: tuple[FileType, ...] = tuple(name for name, kind in FILE_KINDS.items() if kind.pictures)
 SOUND_ONLY: tuple[FileType, ...] = tuple(name for name, kind in FILE_KINDS.items() if not kind.pictures)

@@ -1,7 +1,8 @@
 """Owns how a finished file gets into a storage: multipart, again and again with back-off, under a name nobody has.
 
 An upload is begun once and taken up by its id after a fault, so that an hour's file is not sent from its beginning
-because the last part failed.
+because the last part failed. One that was begun while the file grew (`growing.py`) is gone on with: what is missing, the
+head that the file's end has changed, complete. One that cannot be completed is given up, and the file sent anew.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from egress_recorder.errors import AuthorizationError, MediaError, RecorderError
+from egress_recorder.begun import BegunUpload, OnSent, give_up
+from egress_recorder.errors import AuthorizationError, ConfigurationError, MediaError, RecorderError
 from egress_recorder.filetypes import content_type
 from egress_recorder.naming import unique_filename
+from egress_recorder.partplan import MAX_PARTS, MEBIBYTE, PART_SIZE, PartSizes
 from egress_recorder.retry import Deadline, RetryPolicy
 from egress_recorder.storage import (
     FileSlice,
+    GrowingStorage,
     ObjectExistsError,
-    PartRecord,
     PresigningStorage,
     Storage,
-    Upload,
     UploadLostError,
     WholeStorage,
 )
@@ -31,13 +33,9 @@ from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
-PART_SIZE = 8 * 1024 * 1024
-MAX_PARTS = 10_000
-"""S3's limit; a larger file gets larger parts."""
 _MAX_NAMES = 100
 
 _T = TypeVar("_T")
-_OnSent = Callable[[int], None]
 _OnFault = Callable[[RecorderError], None]
 
 
@@ -94,18 +92,70 @@ class Uploader:
         *,
         on_sent: Callable[[int], None] = lambda _: None,
         on_fault: Callable[[RecorderError], None] = lambda _: None,
+        begun: BegunUpload | None = None,
     ) -> Uploaded:
         """Upload the file, under the next free name when `key` is taken and not to be overwritten.
 
-        `on_sent` gets sizes of sent parts.
+        `on_sent` gets sizes of sent parts. `begun`: an upload of this file that is under way; it is used up.
 
         Raises RecorderError when the policy's time is over; the parts that were sent are removed as far as possible.
         """
+        try:
+            return await self._upload(key, path, on_sent, on_fault, begun)
+        finally:
+            if begun is not None and not begun.over:
+                await give_up(begun, name=self._name)
+
+    @property
+    def name(self) -> str:
+        """The output as the user wrote it."""
+        return self._name
+
+    @property
+    def grows(self) -> bool:
+        """True when the storage takes a file while it grows."""
+        return isinstance(self._storage, GrowingStorage)
+
+    def pauses(self) -> Iterator[float]:
+        """Yield the pauses between tries."""
+        return self._policy.pauses()
+
+    async def begin(
+        self, key: str, path: Path, *, sizes: PartSizes, rewritten: int, on_sent: OnSent
+    ) -> BegunUpload:
+        """Begin the upload of a growing file, under the next free name. One try; raises RecorderError."""
+        storage = self._storage
+        assert isinstance(storage, GrowingStorage)
+
+        def begin() -> BegunUpload:
+            name = next(name for name in _names(key, self._egress_id) if not self._is_taken(name))
+            upload = storage.begin(name, content_type(name), part_size=sizes.first)
+            return BegunUpload(
+                storage=storage,
+                upload=upload,
+                sizes=sizes,
+                path=path,
+                on_sent=on_sent,
+                growing=True,
+                rewritten=rewritten,
+            )
+
+        return await in_thread(f"upload-{self._name}", begin)
+
+    def _is_taken(self, name: str) -> bool:
+        try:
+            return not self._overwrite and self._storage.exists(name)
+        except AuthorizationError:
+            return False  # the key may only write
+
+    async def _upload(
+        self, key: str, path: Path, on_sent: OnSent, on_fault: _OnFault, begun: BegunUpload | None
+    ) -> Uploaded:
         names = _names(key, self._egress_id)
         name = next(names)
         while True:
             try:
-                size = await self._upload_as(name, path, on_sent, on_fault)
+                size = await self._upload_as(name, path, on_sent, on_fault, begun)
             except ObjectExistsError:
                 taken, name = name, next(names, "")
                 if not name:
@@ -158,7 +208,9 @@ class Uploader:
             logger.warning("the location was not signed", extra={"output": self._name, "error": str(error)})
             return ""
 
-    async def _upload_as(self, key: str, path: Path, on_sent: _OnSent, on_fault: _OnFault) -> int:
+    async def _upload_as(
+        self, key: str, path: Path, on_sent: OnSent, on_fault: _OnFault, begun: BegunUpload | None
+    ) -> int:
         size = await self._retry(lambda: path.stat().st_size, on_fault)
         if not self._overwrite:
             await self._refuse_taken(key, on_fault)
@@ -169,11 +221,26 @@ class Uploader:
             )
             on_sent(size)
             return size
-        await self._send_in_parts(storage, key, path, size, on_sent, on_fault)
+        if begun is None or begun.key != key or not await self._go_on(begun, size, on_fault):
+            await self._send_in_parts(storage, key, path, size, on_sent, on_fault)
         return size
 
+    async def _go_on(self, begun: BegunUpload, size: int, on_fault: _OnFault) -> bool:
+        """Finish an upload that was begun while the file grew; False: it cannot be finished, and is given up."""
+        try:
+            await self._finish(begun, size, on_fault)
+        except (UploadLostError, ConfigurationError) as error:
+            # A server that wants parts of one size (Cloudflare R2), a lifecycle rule that removed it.
+            logger.warning(
+                "an upload that was begun while recording cannot be completed, the file is sent anew",
+                extra={"output": self._name, "error": str(error)},
+            )
+            await give_up(begun, name=self._name)
+            return False
+        return True
+
     async def _send_in_parts(
-        self, storage: Storage, key: str, path: Path, size: int, on_sent: _OnSent, on_fault: _OnFault
+        self, storage: Storage, key: str, path: Path, size: int, on_sent: OnSent, on_fault: _OnFault
     ) -> None:
         part_size = _part_size(size, storage.min_part_size)
         lost = 0
@@ -181,67 +248,36 @@ class Uploader:
             upload = await self._retry(
                 lambda: storage.begin(key, content_type(key), part_size=part_size), on_fault
             )
-            sent = 0
-
-            def count(length: int) -> None:
-                nonlocal sent
-                sent += length
-                on_sent(length)
-
+            sizes = PartSizes(part_size)
+            begun = BegunUpload(storage=storage, upload=upload, sizes=sizes, path=path, on_sent=on_sent)
             try:
-                parts = await self._send_parts(storage, upload, path, size, count, on_fault)
-                await self._retry(
-                    lambda: storage.complete(upload, parts, overwrite=self._overwrite),  # noqa: B023 - awaited at once
-                    on_fault,
-                )
+                await self._finish(begun, size, on_fault)
             except UploadLostError:
-                on_sent(-sent)
+                begun.forget()
                 lost += 1
                 if lost > 2:
                     raise
                 continue
             except BaseException:
-                on_sent(-sent)
-                await self._abandon(storage, upload)
+                await give_up(begun, name=self._name)
                 raise
             return
 
+    async def _finish(self, begun: BegunUpload, size: int, on_fault: _OnFault) -> None:
+        """Send what is missing and complete."""
+        for send in begun.left(size):
+            begun.note(await self._retry(lambda: begun.put(send), on_fault))  # noqa: B023 - awaited at once
+        await self._retry(lambda: begun.complete(size, overwrite=self._overwrite), on_fault)
+
     async def _refuse_taken(self, key: str, on_fault: _OnFault) -> None:
         """Look before sending a large file; complete() decides, this only saves the work."""
-        try:
-            taken = await self._retry(lambda: self._storage.exists(key), on_fault, patient=False)
-        except AuthorizationError:
-            return  # the key may only write
-        if taken:
+        if await self._retry(lambda: self._is_taken(key), on_fault):
             raise ObjectExistsError(f"{self._name}: {key} exists already")
-
-    async def _send_parts(
-        self,
-        storage: Storage,
-        upload: Upload,
-        path: Path,
-        size: int,
-        on_sent: _OnSent,
-        on_fault: _OnFault,
-    ) -> list[PartRecord]:
-        parts: list[PartRecord] = []
-        for number, offset in enumerate(range(0, max(size, 1), upload.part_size), start=1):
-            length = min(upload.part_size, size - offset)
-
-            def send(number: int = number, offset: int = offset, length: int = length) -> PartRecord:
-                with FileSlice(path, offset, length) as data:
-                    return storage.put_part(upload, number, data)  # type: ignore[arg-type]  # a RawIOBase reads, seeks and tells
-
-            parts.append(await self._retry(send, on_fault))
-            on_sent(length)
-        return parts
 
     async def _retry(
         self,
         call: Callable[[], _T],
         on_fault: _OnFault,
-        *,
-        patient: bool = True,
     ) -> _T:
         """Make one blocking call, again while the policy allows it; each success begins a new allowance."""
         loop = asyncio.get_running_loop()
@@ -255,8 +291,6 @@ class Uploader:
                 ) from error
             except RecorderError as error:
                 allowance = self._policy.allowance(error)
-                if isinstance(error, AuthorizationError) and not patient:
-                    raise
                 if loop.time() + pause > min(began + allowance, self._deadline.at):
                     raise
                 logger.warning(
@@ -267,14 +301,6 @@ class Uploader:
             await self._deadline.pause(pause)
         raise AssertionError("pauses never end")
 
-    async def _abandon(self, storage: Storage, upload: Upload) -> None:
-        try:
-            await in_thread(f"upload-{self._name}", lambda: storage.abort(upload))
-        except RecorderError as error:
-            logger.warning(
-                "parts of a failed upload were left", extra={"output": self._name, "error": str(error)}
-            )
-
 
 def _send_whole(storage: WholeStorage, key: str, path: Path, size: int, *, overwrite: bool) -> None:
     with FileSlice(path, 0, size) as data:
@@ -283,8 +309,8 @@ def _send_whole(storage: WholeStorage, key: str, path: Path, size: int, *, overw
 
 def _part_size(size: int, least: int) -> int:
     needed = -(-size // MAX_PARTS)
-    mebibytes = -(-needed // (1 << 20))
-    return max(PART_SIZE, least, mebibytes << 20)
+    mebibytes = -(-needed // MEBIBYTE)
+    return max(PART_SIZE, least, mebibytes * MEBIBYTE)
 
 
 def _names(key: str, egress_id: str) -> Iterator[str]:

@@ -269,3 +269,5 @@ class Progress:
     degraded: float = 0.0
     """Seconds of media that are worse than asked for, because the encoder could not keep up."""
     corrections: Corrections = field(default_factory=Corrections)
+    uploads_after_end: bool = False
+    """An output's storage takes a file only when it is closed: `bytes_uploaded` stays behind while it grows."""

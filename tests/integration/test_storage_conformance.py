@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 
 from devstack.faultproxy import FaultProxy
+from egress_recorder.destinations import AFTER_THE_END
 from egress_recorder.errors import AuthorizationError, ConfigurationError, RecorderError, UnreachableError
+from egress_recorder.growing import GrowingUpload, Pace
+from egress_recorder.partplan import PartSizes
 from egress_recorder.retry import RetryPolicy
 from egress_recorder.storage import (
     REGISTRY,
     FileSlice,
+    GrowingStorage,
     ObjectExistsError,
     ObjectStore,
     Storage,
+    Upload,
     UploadLostError,
     WholeStorage,
 )
@@ -187,6 +192,92 @@ def test_a_location_names_the_object(place: Place, key: str) -> None:
     location = place.open().location("a/b.mp4")
     assert location.endswith("/a/b.mp4")
     assert "://" in location
+
+
+# ---- a file that grows ----------------------------------------------------------------------------------------
+
+growing = _places(frozenset(REGISTRY) - WHOLE - LOCAL)
+SIZES = PartSizes(PART, doubling=1)
+"""Parts of 5, 10, 20 MiB … so that one file has several sizes."""
+
+
+def test_progress_says_which_destinations_get_a_file_after_its_end(place: Place) -> None:
+    assert isinstance(place.open(), GrowingStorage) != (place.destination.kind in AFTER_THE_END)
+
+
+@growing
+def test_a_file_goes_while_it_grows_and_its_end_replaces_the_head(
+    place: Place, key: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "media.mp4"
+    early, more, end = os.urandom(100_000), os.urandom(4 * PART), os.urandom(1000)
+    path.write_bytes(early)
+
+    async def record() -> str:
+        policy = RetryPolicy(total=20, refused=0, first_pause=0.02, longest_pause=0.3)
+        uploader = Uploader(place.open(), name="fileOutputs[0]", egress_id="EG_abc", policy=policy)
+        upload = GrowingUpload(
+            uploader,
+            path,
+            rewritten=64,
+            key=lambda: key,
+            on_sent=lambda _: None,
+            pace=Pace(sizes=SIZES, look=0.05),
+        )
+        await _stored(place, key, [100_000])
+        with path.open("ab") as file:
+            file.write(more)
+        await _stored(place, key, [PART, 2 * PART])
+        assert not place.open().exists(key)
+        begun = await upload.handed_over(path)
+        with path.open("r+b") as file:
+            file.write(b"H" * 64)
+            file.seek(0, io.SEEK_END)
+            file.write(end)
+        return (await uploader.upload(key, path, begun=begun)).key
+
+    assert asyncio.run(record()) == key
+    assert place.open().read(key) == path.read_bytes() == b"H" * 64 + early[64:] + more + end
+    assert growing_of(place).begun(key, "video/mp4") == ()
+
+
+async def _stored(place: Place, key: str, sizes: list[int]) -> None:
+    """Wait until the only upload of the key has full parts of these sizes, as another process sees it."""
+    storage = growing_of(place)
+
+    def found() -> list[int]:
+        ids = storage.begun(key, "video/mp4")
+        upload = [Upload(key=key, id=one, part_size=PART) for one in ids]
+        return [part.size for one in upload for part in storage.list_parts(one)][: len(sizes)]
+
+    async with asyncio.timeout(30):
+        while await asyncio.to_thread(found) != sizes:  # noqa: ASYNC110 - a server is asked
+            await asyncio.sleep(0.05)
+
+
+def growing_of(place: Place) -> GrowingStorage:
+    opened = place.open()
+    assert isinstance(opened, GrowingStorage)
+    return opened
+
+
+@growing
+def test_the_orphan_of_a_lost_recorder_is_found_by_its_key_and_completed(place: Place, key: str) -> None:
+    data = os.urandom(PART + 1000)
+    lost = growing_of(place)
+    upload = lost.begin(key, "video/mp4", part_size=PART)
+    lost.put_part(upload, 1, io.BytesIO(data[:PART]))
+    lost.put_part(upload, 2, io.BytesIO(data[PART : PART + 10]))
+    lost.put_part(upload, 2, io.BytesIO(data[PART:]))
+    lost.put_part(lost.begin(f"{key}.other", "video/mp4", part_size=PART), 1, io.BytesIO(b"other"))
+    finder = growing_of(place)
+
+    (found,) = finder.begun(key, "video/mp4")
+
+    orphan = finder.resume(key, found, part_size=PART)
+    finder.complete(orphan, finder.list_parts(orphan))
+    assert finder.read(key) == data
+    assert finder.begun(key, "video/mp4") == ()
 
 
 # ---- the whole way of a file, and what may happen on it -------------------------------------------------------

@@ -22,7 +22,7 @@ from devstack.streamservers import (
     has_rtmp,
     has_srt,
 )
-from egress_recorder.outputs.stream import Patience
+from egress_recorder.outputs.stream_feed import Patience
 from support.realtime import REALTIME
 from support.streaming import LiveMedia, decoded, target
 

@@ -16,7 +16,8 @@ from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.values import MediaSpec, Picture
 from egress_recorder.outputs import OUTPUTS
-from egress_recorder.outputs.stream import Patience, RunningStream
+from egress_recorder.outputs.stream import RunningStream
+from egress_recorder.outputs.stream_feed import Patience
 from egress_recorder.outputs.stream_set import StreamSet
 
 SPEC = MediaSpec(160, 120, 30, 3000, 64, constant=True, key_frame_interval=1.0)

@@ -14,6 +14,7 @@ from typing import cast
 from egress_recorder.contract import Destination
 from egress_recorder.storage.base import (
     FileSlice,
+    GrowingStorage,
     ObjectExistsError,
     ObjectStore,
     PartRecord,
@@ -28,6 +29,7 @@ from egress_recorder.storage.base import (
 __all__ = [
     "REGISTRY",
     "FileSlice",
+    "GrowingStorage",
     "ObjectExistsError",
     "ObjectStore",
     "PartRecord",

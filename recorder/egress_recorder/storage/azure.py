@@ -96,17 +96,32 @@ class AzureStorage(OwnedObjects):
         """Get Block List, the uncommitted ones of this upload."""
         if upload.id in self._aborted:
             raise self._lost(upload)
-        answer = self._send("GET", upload.key, {"comp": "blocklist", "blocklisttype": "uncommitted"})
+        parts = [
+            PartRecord(number=number, size=size, etag=name)
+            for nonce, number, name, size in self._uncommitted(upload.key)
+            if nonce == _nonce(upload)
+        ]
+        return tuple(sorted(parts, key=lambda part: part.number))
+
+    def begun(self, key: str, content_type: str) -> tuple[str, ...]:
+        """Return the uploads that have uncommitted blocks; Azure does not say when they came."""
+        checked_key(key, self._filepath)
+        nonces = dict.fromkeys(nonce for nonce, _, _, _ in self._uncommitted(key))
+        return tuple(f"{nonce}:{content_type}" for nonce in nonces)
+
+    def _uncommitted(self, key: str) -> list[tuple[str, int, str, int]]:
+        """Return nonce, number, id and size of each block of ours that waits under the name."""
+        answer = self._send("GET", key, {"comp": "blocklist", "blocklisttype": "uncommitted"})
         if answer.status == 404 and self._code(answer) == "BlobNotFound":
-            return ()
-        self._check(answer, upload.key)
-        parts = []
+            return []
+        self._check(answer, key)
+        blocks = []
         for block in ET.fromstring(answer.body.decode("utf-8-sig")).iter("Block"):  # noqa: S314 - the storage's own answer
             name, size = block.findtext("Name", ""), int(block.findtext("Size", "0"))
             nonce, _, number = base64.b64decode(name).decode(errors="replace").partition("-")
-            if nonce == _nonce(upload) and number.isdigit():
-                parts.append(PartRecord(number=int(number), size=size, etag=name))
-        return tuple(sorted(parts, key=lambda part: part.number))
+            if number.isdigit():
+                blocks.append((nonce, int(number), name, size))
+        return blocks
 
     def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
         """Put Block List; without `overwrite` only when no blob of that name exists."""

@@ -120,6 +120,17 @@ class Storage(ObjectStore, Protocol):
         """Forget the upload and its parts; no error when it is gone already."""
 
 
+@runtime_checkable
+class GrowingStorage(Storage, Protocol):
+    """A place that takes a file while it grows: its parts may have any sizes, all but the last at least `min_part_size`."""
+
+    def begun(self, key: str, content_type: str) -> tuple[str, ...]:
+        """Return the ids of uploads of this key that were begun and never ended, the newest last.
+
+        A part may be put again under another size. Raises AuthorizationError where the credentials may not list.
+        """
+
+
 class FileSlice(io.RawIOBase):
     """A piece of a file as a stream of its own, so that a part is sent without holding it in memory."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from botocore.exceptions import ClientError
@@ -136,6 +137,22 @@ class S3Storage:
                     for part in page.get("Parts", ())
                 ]
         return tuple(sorted(parts, key=lambda part: part.number))
+
+    def begun(self, key: str, content_type: str) -> tuple[str, ...]:
+        """List the multipart uploads of the key. A nonce that nobody knows makes their object a foreign one."""
+        del content_type  # said at the begin
+        found: list[tuple[datetime, str]] = []
+        with self._connection.faults(key) as client:
+            pages = client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=checked_key(key, self._filepath)
+            )
+            for page in pages:
+                found += [
+                    (one["Initiated"], f"{secrets.token_hex(8)}:{one['UploadId']}")
+                    for one in page.get("Uploads", ())
+                    if one["Key"] == key
+                ]
+        return tuple(upload for _, upload in sorted(found))
 
     def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
         """Complete the multipart upload; without `overwrite` only when no object of that name exists."""

@@ -109,6 +109,30 @@ class XmlMultipartStorage(OwnedObjects):
             if _text(page, "IsTruncated") != "true" or not marker:
                 return tuple(sorted(parts, key=lambda part: part.number))
 
+    def begun(self, key: str, content_type: str) -> tuple[str, ...]:
+        """List the multipart uploads of the key. A nonce that nobody knows makes their object a foreign one."""
+        del content_type  # said at the begin
+        found: list[tuple[str, str]] = []
+        marker: dict[str, str] = {}
+        while True:
+            query = {"uploads": "", "prefix": checked_key(key, self._filepath), **marker}
+            url, headers = self._signed("GET", "", query, {})
+            answer = self._client.send("GET", url, headers, b"")
+            self._check(answer, key)
+            page = _xml(answer)
+            found += [
+                (_text(one, "Initiated"), f"{secrets.token_hex(8)}:{_text(one, 'UploadId')}")
+                for one in page.iter()
+                if _name(one) == "Upload" and _text(one, "Key") == key
+            ]
+            following = {
+                "key-marker": _text(page, "NextKeyMarker"),
+                "upload-id-marker": _text(page, "NextUploadIdMarker"),
+            }
+            if _text(page, "IsTruncated") != "true" or following == marker:
+                return tuple(upload for _, upload in sorted(found))
+            marker = following
+
     def complete(self, upload: Upload, parts: Sequence[PartRecord], *, overwrite: bool = False) -> None:
         """Complete the multipart upload; without `overwrite` only when no object of that name exists."""
         listed = "".join(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+from egress_recorder.begun import BegunUpload
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.supervisor.outputs import Output
 from egress_recorder.upload import Uploaded
@@ -24,18 +25,20 @@ async def upload_everywhere(
     *,
     on_done: OnDone,
     on_sent: Callable[[int], None],
+    begun: Callable[[Output], Awaitable[BegunUpload | None]],
     patient: bool = True,
 ) -> list[RecorderError]:
     """Upload one file to all outputs at the same time; return the failures, one per output that has no file.
 
-    `patient`: False tries each storage once.
+    `begun` gives what was uploaded of it while it grew. `patient`: False tries each storage once.
     """
 
     async def one(output: Output) -> RecorderError | None:
         name = names[output.index]
         uploader = output.uploader if patient else output.uploader.impatient()
         try:
-            on_done(output, await uploader.upload(name, path, on_sent=on_sent), None)
+            uploaded = await uploader.upload(name, path, on_sent=on_sent, begun=await begun(output))
+            on_done(output, uploaded, None)
         except RecorderError as error:
             if output.backup is None or isinstance(error, MediaError):
                 return error

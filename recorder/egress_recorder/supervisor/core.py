@@ -19,6 +19,7 @@ from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.delivery import Delivery
 from egress_recorder.supervisor.destinations import Destinations
 from egress_recorder.supervisor.images import ImageLanes
+from egress_recorder.supervisor.orphans import complete_orphans
 from egress_recorder.supervisor.part import PartEnd, PartRunner
 from egress_recorder.supervisor.process import CaptureChild
 from egress_recorder.supervisor.scratch import ScratchWatch
@@ -170,6 +171,8 @@ class Supervisor:
                 on_writer=lambda writer: self._board.update(manifest_location=writer.location),
                 may_wait=lambda: self._ending.is_set() and self._ledger.has_own_media,
             )
+            if await complete_orphans(destinations.outputs, self._ledger):
+                self._account.publish()
         except RecorderError as error:
             logger.error("a destination cannot be used", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
             self._storage_error = error

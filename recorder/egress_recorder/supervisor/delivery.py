@@ -1,4 +1,4 @@
-"""Owns what happens to a part's files after its capture process is gone: finalise if need be, upload, remove.
+"""Owns how a part's files get away: uploaded while they grow, finalised if need be, uploaded to the end, removed.
 
 A part has one file per type; the outputs of one type get the same file. Each part has its own task, so that the next part records while the last one uploads. Nothing is uploaded before
 the destinations have been probed. A file that could not be uploaded everywhere stays in the scratch directory. One that
@@ -20,6 +20,7 @@ from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.ipc import Ended
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.copies import upload_everywhere
+from egress_recorder.supervisor.growth import Growth
 from egress_recorder.supervisor.mending import Files, Mender
 from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.scratch import ScratchWatch
@@ -49,6 +50,7 @@ class Delivery:
         self._account = account
         self._ledger = account.ledger
         self._mender = Mender(account.ledger, scratch, command=finalize_command)
+        self._growth = Growth(account, on_sent=self._sent)
         self._on_change = on_change
         self._on_backup = on_backup
         self._hold_pause = hold_pause
@@ -68,6 +70,7 @@ class Delivery:
     def allow(self, outputs: Sequence[Output]) -> None:
         """The destinations can be written: uploads may begin."""
         self._outputs = outputs
+        self._growth.allow(outputs)
         self._probed.set()
 
     def give_up(self) -> None:
@@ -77,6 +80,14 @@ class Delivery:
     def release(self) -> None:
         """The process has to go: a last copy is tried once more and given up."""
         self._released.set()
+
+    def began(self, number: int, paths: Sequence[Path]) -> None:
+        """A part's files grow: they are uploaded meanwhile, where the storage can."""
+        self._growth.began(number, paths)
+
+    def dropped(self, number: int) -> None:
+        """A part that began has no file."""
+        self._begin(number, self._nothing_left(number))
 
     def complete_part(self, number: int, paths: Sequence[Path], ended: Ended) -> None:
         """Deliver the files that the capture process has closed; one that it could not write on is finalised."""
@@ -99,7 +110,9 @@ class Delivery:
 
     async def finished(self) -> list[RecorderError]:
         """Wait for all deliveries; return what failed."""
-        return [error for result in await asyncio.gather(*self._tasks) for error in result]
+        failures = [error for result in await asyncio.gather(*self._tasks) for error in result]
+        await self._growth.drop()
+        return failures
 
     def _begin(self, number: int, work: Coroutine[Any, Any, list[RecorderError]]) -> None:
         assert self._group is not None
@@ -108,7 +121,11 @@ class Delivery:
     async def _mended(self, number: int, mending: Awaitable[Files]) -> list[RecorderError]:
         files = await mending
         self._changed()
-        return await self._deliver(number, files) if files else []
+        return await (self._deliver(number, files) if files else self._nothing_left(number))
+
+    async def _nothing_left(self, number: int) -> list[RecorderError]:
+        await self._growth.drop(number)
+        return []
 
     async def _deliver(self, number: int, files: Files) -> list[RecorderError]:
         await self._probed.wait()
@@ -161,6 +178,7 @@ class Delivery:
                 path,
                 on_done=lambda output, uploaded, why: self._done(file[0], output, uploaded, why),
                 on_sent=self._sent,
+                begun=lambda output: self._growth.take(file[0], output, path),
                 patient=patient,
             )
 

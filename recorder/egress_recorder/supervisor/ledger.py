@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from egress_recorder.contract import EndReason, FileResult, Gap, Manifest, Part, Progress, RecorderConfig
+from egress_recorder.destinations import AFTER_THE_END
 from egress_recorder.filetypes import distinct
 from egress_recorder.spans import PartMedia
 from egress_recorder.supervisor.media import MediaLedger
@@ -70,8 +71,10 @@ class Ledger:
         self._prior_gaps = config.prior.gaps
         self._prior_started_at = config.prior.started_at
         self._prior_progress = config.prior.progress
+        self._after_end = any(output.destination.kind in AFTER_THE_END for output in config.outputs)
         self._own: dict[int, OwnPart] = {}
         self._uploaded = 0
+        self._told_end: tuple[datetime | None, str] | None = None
         self.content = MediaLedger()
 
     # ---- what happened ----------------------------------------------------------------------------------------
@@ -152,6 +155,14 @@ class Ledger:
         """Forget a part of which no media was left."""
         self._own.pop(number, None)
 
+    def recovered(self, part: Part) -> None:
+        """Note that an earlier recorder's file has been found after all. A gap that was told already stays as it was."""
+        if self._own and self._told_end is None:
+            self._told_end = prior_end(self._prior_parts)
+        self._prior_parts = tuple(
+            part if (one.part, one.output) == (part.part, part.output) else one for one in self._prior_parts
+        )
+
     def uploaded(self, size: int) -> None:
         """Count bytes that a storage has taken."""
         self._uploaded += size
@@ -208,6 +219,13 @@ class Ledger:
             )
         )
 
+    def orphans(self) -> tuple[Part, ...]:
+        """Files of earlier recorders that are gone, and of which nobody knows a place."""
+        gone = EndReason.KILLED.value
+        return tuple(
+            part for part in self._prior_parts if not part.location and part.end_reason.startswith(gone)
+        )
+
     def own(self, number: int) -> OwnPart:
         """Return one of this recorder's parts."""
         return self._own[number]
@@ -236,7 +254,7 @@ class Ledger:
         """All gaps: the earlier ones, the one before our first part, those between ours."""
         gaps = list(self._prior_gaps)
         noted = {gap.started_at for gap in gaps}
-        end, reason = prior_end(self._prior_parts)
+        end, reason = self._told_end or prior_end(self._prior_parts)
         for part in sorted(self._own.values(), key=lambda part: part.number):
             if end is not None and end not in noted:
                 missing = (part.started_at - end).total_seconds()
@@ -259,7 +277,13 @@ class Ledger:
         numbers = [self._prior_progress] if self._prior_progress is not None else []
         numbers += [part.progress for _, part in sorted(self._own.items())]
         prior_uploaded = sum(part.size for part in self._prior_parts if part.location)
-        return total(numbers, duration=duration, written=size, uploaded=prior_uploaded + self._uploaded)
+        return total(
+            numbers,
+            duration=duration,
+            written=size,
+            uploaded=prior_uploaded + self._uploaded,
+            after_end=self._after_end and self.has_own_media,
+        )
 
     def media(self) -> tuple[PartMedia, ...]:
         """What the files of all parts hold."""

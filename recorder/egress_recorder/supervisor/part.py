@@ -121,6 +121,7 @@ class PartRunner:
             self._account.mirror(event, part=number, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
                 files = event.files
+                self._delivery.began(number, [directory / name for name in files])
                 self._on_media()
 
         end = await attempt.run(self._request(token, directory), on_event)
@@ -169,6 +170,7 @@ class PartRunner:
             if files:
                 logger.warning("a part began and has no file", extra={"part": number})
                 ledger.dropped(number)
+                self._delivery.dropped(number)
             return False
         if not ledger.is_own(number):
             # Its first media came and went within one report.

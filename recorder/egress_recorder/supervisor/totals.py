@@ -12,7 +12,9 @@ _NEWEST = frozenset({"lip_sync", "receive_delay", "axis_moved"})
 _LARGEST = frozenset({"lip_sync_max"})
 
 
-def total(numbers: Sequence[Progress], *, duration: float, written: int, uploaded: int) -> Progress:
+def total(
+    numbers: Sequence[Progress], *, duration: float, written: int, uploaded: int, after_end: bool = False
+) -> Progress:
     """Return the sum of the parts' numbers, oldest part first; what is counted elsewhere is given."""
     return Progress(
         duration=duration,
@@ -24,6 +26,7 @@ def total(numbers: Sequence[Progress], *, duration: float, written: int, uploade
         silence_inserted=sum(one.silence_inserted for one in numbers),
         degraded=sum(one.degraded for one in numbers),
         corrections=_corrections([one.corrections for one in numbers]),
+        uploads_after_end=after_end,
     )
 
 

@@ -21,7 +21,8 @@ from egress_recorder.media.h264 import FILLER, Repeater, without_filler
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import MediaSpec
 from egress_recorder.outputs import OUTPUTS, stream_wire
-from egress_recorder.outputs.stream import Patience, RunningStream
+from egress_recorder.outputs.stream import RunningStream
+from egress_recorder.outputs.stream_feed import Patience
 from egress_recorder.outputs.stream_life import GIVE_UP, StreamLife
 from egress_recorder.outputs.stream_queue import PacketQueue
 from egress_recorder.outputs.stream_set import StreamSet

@@ -223,3 +223,59 @@ def test_each_file_of_a_part_counts_once_whatever_the_number_of_outputs() -> Non
     ledger = Ledger(config(part=2, prior=prior(*earlier)))
     # The first file was cut: the part is as long as its longest one.
     assert ledger.recorded() == (4.0, 107)
+
+
+def lost_part(**changes: Any) -> Part:
+    values = {
+        "part": 1,
+        "filename": "a.mp4",
+        "started_at": at(0),
+        "ended_at": at(9),
+        "duration": 8.0,
+        "size": 80,
+    }
+    return Part(**{**values, "end_reason": f"{EndReason.KILLED.value}: OOMKilled", **changes})
+
+
+def test_only_files_of_recorders_that_are_gone_without_a_record_are_orphans() -> None:
+    interrupted = lost_part(end_reason=EndReason.INTERRUPTED.value)
+    running = lost_part(end_reason="", ended_at=None)
+    for part in (interrupted, running, lost_part(location="s3://a.mp4")):
+        assert Ledger(config(part=2, prior=prior(part))).orphans() == ()
+    assert Ledger(config(part=2, prior=prior(lost_part()))).orphans() == (lost_part(),)
+
+
+def test_a_file_that_was_found_ends_the_gap_where_it_ends() -> None:
+    ledger = Ledger(config(part=2, prior=prior(lost_part())))
+    found = lost_part(location="s3://a.mp4", size=60, duration=6.0, ended_at=at(6))
+    ledger.recovered(found)
+    ledger.started(2, at(20), ("a-p2.mp4",))
+    assert ledger.parts()[0] == found
+    assert [(gap.started_at, gap.duration) for gap in ledger.gaps()] == [(at(6), 14.0)]
+    assert ledger.progress().bytes_uploaded == 60
+
+
+def test_a_gap_that_was_told_already_does_not_move() -> None:
+    ledger = Ledger(config(part=2, prior=prior(lost_part())))
+    ledger.started(2, at(20), ("a-p2.mp4",))
+    before = ledger.gaps()
+    ledger.recovered(lost_part(location="s3://a.mp4", size=60, duration=6.0, ended_at=at(6)))
+    assert ledger.gaps() == before
+    assert [(gap.started_at, gap.duration) for gap in before] == [(at(0), 20.0)]
+
+
+@pytest.mark.parametrize(("kind", "after_end"), [("s3", False), ("pvc", True), ("http", True)])
+def test_progress_says_where_files_are_sent_after_their_end(kind: str, after_end: bool) -> None:
+    destinations = {
+        "s3": {"kind": "s3", "bucket": "b"},
+        "pvc": {"kind": "pvc", "volume": "v"},
+        "http": {"kind": "http", "url": "https://x"},
+    }
+    outputs = [
+        {"filepath": "a.mp4", "destination": destinations["s3"]},
+        {"filepath": "b.mp4", "destination": destinations[kind]},
+    ]
+    ledger = Ledger(config(outputs=outputs))
+    assert not ledger.progress().uploads_after_end
+    ledger.started(1, at(0), ("a.mp4", "b.mp4"))
+    assert ledger.progress().uploads_after_end is after_end
