@@ -467,7 +467,6 @@ REFUSED: list[tuple[Change, str]] = [
         {"streamOutputs": [{"urls": []}], **output(fileType="MP3"), "advanced": {"audioCodec": "AC_MP3"}},
         "streams carry AAC",
     ),
-    ({"imageOutputs": []}, 'unknown field "spec.imageOutputs"'),
     ({"webhooks": [{"url": "https://x", "secret": "hush"}]}, 'unknown field "spec.webhooks[0].secret"'),
     ({"webhooks": [{"signingKey": "k"}]}, "webhooks[0].url: Required value"),
     ({"webhooks": [{"url": "ftp://x"}]}, "webhooks.url must be an http:// or https:// URL"),
