@@ -7,6 +7,7 @@ last one repeats):
   segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes
   open      true: a segment more, which is not closed
   problems  of the progress reports
+  images    one list per image output: the bytes of each image as text, in order; made after the media began
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
   ended     fields of the Ended message
@@ -84,6 +85,15 @@ class Fake:
             size=size,
         )
 
+    def images(self) -> None:
+        directory = Path(self.request["directory"])
+        for output, contents in enumerate(self.step.get("images", [])):
+            for number, text in enumerate(contents):
+                name = f"image-{output}-{number:06d}.jpeg"
+                (directory / name).write_bytes(text.encode())
+                fields = {"output": output, "name": name, "at": now(), "size": len(text)}
+                self.send("image", **fields, dropped=self.step.get("dropped", 0))
+
     def ended(self, **fields: Any) -> None:
         values = {
             "phase": "Complete" if self.started_at else "Aborted",
@@ -129,6 +139,7 @@ class Fake:
             self.send("joined", room_id="RM_fake")
         if "media" in self.step:
             self.media(self.step["media"])
+            self.images()
         match self.step["then"]:
             case "end":
                 self.ended()
