@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ LONGEST_CAPTURE_INTERVAL = 86400
 LARGEST_SIDE = 4096
 """Pixels."""
 OVERWRITE: ImageSuffix = "IMAGE_SUFFIX_NONE_OVERWRITE"
+IMAGE_FILES = "image-"
+"""How the names of images in the scratch directory begin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,10 @@ class ImageRequest:
     height: int = 0
 
 
+_EXTENSIONS = "|".join(re.escape(kind.extension) for kind in IMAGE_KINDS.values())
+_SCRATCH_NAME = re.compile(rf"{IMAGE_FILES}([0-9]+)-[0-9]+({_EXTENSIONS})")
+
+
 def image_key(prefix: str, *, suffix: ImageSuffix, codec: ImageCodec, number: int, at: datetime) -> str:
     """Return LiveKit's name of an image (E:pkg/pipeline/builder/image.go); `number` from 0, `at` when it was shown."""
     extension = IMAGE_KINDS[codec].extension
@@ -53,6 +60,17 @@ def image_key(prefix: str, *, suffix: ImageSuffix, codec: ImageCodec, number: in
     if suffix == "IMAGE_SUFFIX_TIMESTAMP":
         return f"{prefix}_{at.astimezone(UTC).strftime('%Y%m%d%H%M%S%f')[:-3]}{extension}"
     return f"{prefix}{extension}"
+
+
+def scratch_name(output: int, number: int, codec: ImageCodec) -> str:
+    """Return the name of an image in the scratch directory, whole; while it grows another extension follows."""
+    return f"{IMAGE_FILES}{output}-{number:06d}{IMAGE_KINDS[codec].extension}"
+
+
+def output_of(name: str) -> int | None:
+    """Return whose image a file of the scratch directory is, None when it is not a whole one."""
+    match = _SCRATCH_NAME.fullmatch(name)
+    return None if match is None else int(match.group(1))
 
 
 def image_size(source: tuple[int, int], wanted: tuple[int, int]) -> tuple[int, int]:

@@ -8,6 +8,7 @@ last one repeats):
   open      true: a segment more, which is not closed
   problems  of the progress reports
   images    one list per image output: the bytes of each image as text, in order; made after the media began
+  untold    as images, left behind without a word; beside each one is a half one
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
   ended     fields of the Ended message
@@ -93,6 +94,11 @@ class Fake:
                 (directory / name).write_bytes(text.encode())
                 fields = {"output": output, "name": name, "at": now(), "size": len(text)}
                 self.send("image", **fields, dropped=self.step.get("dropped", 0))
+        for output, contents in enumerate(self.step.get("untold", [])):
+            for number, text in enumerate(contents, 500):
+                path = directory / f"image-{output}-{number:06d}.jpeg"
+                path.write_text(text)
+                path.with_name(f"{path.name}.tmp").write_text(text[:1])
 
     def ended(self, **fields: Any) -> None:
         values = {

@@ -12,11 +12,12 @@ import psutil
 import pytest
 
 from devstack import testpattern
-from devstack.mediacheck import plane_of
+from devstack.mediacheck import check, plane_of
 from devstack.stack import CLAIM
+from support.realtime import MEASURES, REALTIME
 from support.scene import Recording, Scene
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
 
 
 def decoded(path: Path) -> av.VideoFrame:
@@ -43,11 +44,15 @@ def capture_process(recording: Recording) -> psutil.Process:
     )
 
 
-def test_images_are_frames_of_the_file_and_go_on_after_a_kill(scene: Scene, tmp_path: Path) -> None:
+def test_images_beside_a_file_and_hls_are_frames_of_the_file_and_go_on_after_a_kill(
+    scene: Scene, tmp_path: Path
+) -> None:
     claim = scene.stack.runner.claim_directory(scene.namespace, CLAIM)
     bucket = {"s3": scene.s3_output()["s3"]}
     with scene.publisher() as publisher:
         recording = scene.participant(
+            advanced={"width": 640, "height": 360},
+            segmentOutputs=[{"playlistName": "hls/all", "segmentDuration": 2, "pvc": {"claimName": CLAIM}}],
             imageOutputs=[
                 {"captureInterval": 1, "filenamePrefix": "stills/a", "pvc": {"claimName": CLAIM}},
                 {
@@ -58,11 +63,13 @@ def test_images_are_frames_of_the_file_and_go_on_after_a_kill(scene: Scene, tmp_
                     "imageCodec": "IC_WEBP",
                     **bucket,
                 },
-            ]
+            ],
         )
         until_images(recording, 4)
         capture_process(recording).send_signal(signal.SIGKILL)
-        recording.until(lambda s: len(s.get("parts", [])) >= 2, 40, "a second part")
+        recording.until(
+            lambda s: max((p["part"] for p in s.get("parts", [])), default=0) >= 2, 40, "a second part"
+        )
         until_images(recording, recording.status()["imageResults"][0]["imageCount"] + 3)
         recording.stop()
         status = recording.until_phase("Complete")
@@ -82,8 +89,15 @@ def test_images_are_frames_of_the_file_and_go_on_after_a_kill(scene: Scene, tmp_
     assert len(seen) >= len(counters) - 1
     assert seen == sorted(set(seen)), "each second shows another picture, in order"
 
-    reports = recording.files(tmp_path)
+    parts = [part for part in status["parts"] if part["output"] == 0]
+    reports = [check(recording.fetch(part["location"], part["filename"], tmp_path)) for part in parts]
     assert len(reports) == 2
+    playlist = (claim / "hls" / "all.m3u8").read_text()
+    assert playlist.endswith("#EXT-X-ENDLIST\n")
+    assert {line for line in playlist.splitlines() if line.endswith(".ts")} == {
+        path.name for path in (claim / "hls").glob("*.ts")
+    }
+    assert status["segmentResults"][0]["segmentCount"] == playlist.count("#EXTINF") >= 2
     ticks = [
         [tick for tick, shown in enumerate(report.counters) if shown == number]
         for number in seen

@@ -20,7 +20,7 @@ from pathlib import Path
 import av
 from av.video.reformatter import ColorRange
 
-from egress_recorder.imaging import IMAGE_KINDS, ImageCodec, ImageRequest, image_size
+from egress_recorder.imaging import ImageCodec, ImageRequest, image_size, scratch_name
 from egress_recorder.media.canvas import Canvas
 from egress_recorder.media.values import Picture
 
@@ -140,7 +140,7 @@ class Images:
         canvas = Canvas(*image_size(self._source, (wanted.width, wanted.height)))
         frame = canvas.black() if job.picture is None else canvas.fit(job.picture)
         data = encode_image(frame, wanted.codec)
-        name = f"image-{job.output}-{job.number:06d}{IMAGE_KINDS[wanted.codec].extension}"
+        name = scratch_name(job.output, job.number, wanted.codec)
         growing = self._directory / f"{name}.tmp"
         try:
             growing.write_bytes(data)

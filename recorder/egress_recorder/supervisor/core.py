@@ -156,7 +156,10 @@ class Supervisor:
                 )
                 writer = await destinations
                 over = verdict.phase is not Phase.INTERRUPTED
-                failures = [*await self._delivery.finished(over=over), *await self._images.finished()]
+                failures = await self._delivery.finished(over=over)
+                missing = await self._images.finished()
+                # Images that were lost end nothing that goes on: they are counted, and the next recorder begins anew.
+                failures += missing if over else ()
                 if self._storage_error is not None:
                     verdict = verdicts.of_error(self._storage_error)
                 verdict = verdicts.with_cut_files(verdict, self._delivery.cut)

@@ -1,213 +1,27 @@
-"""Owns the way of images into their storages while the recording goes on: in order, again and again, within bounds.
-
-A storage that is away delays images and nothing else: they wait in the scratch directory, at most `WAITING_BYTES` per
-output; what comes beyond is left out, counted and told. After `uploadTimeout` they go to the backup storage, if there is
-one, and stay with it; without one the recorder goes on trying until the recording is over and its patience too.
-"""
+"""Owns the images of a recording on their way from the capture process to the storages: one lane per output, what is left out is told."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from egress_recorder import ipc
-from egress_recorder.contract import IMAGE_KINDS, RecorderConfig, Trouble
-from egress_recorder.errors import MediaError, RecorderError
-from egress_recorder.imaging import image_key
-from egress_recorder.naming import unique_filename
-from egress_recorder.storage import ObjectExistsError
+from egress_recorder.contract import RecorderConfig, Trouble
+from egress_recorder.errors import RecorderError
+from egress_recorder.imaging import IMAGE_FILES, output_of
 from egress_recorder.supervisor.account import Account
-from egress_recorder.supervisor.outputs import Output, Target
-from egress_recorder.upload import Uploaded
+from egress_recorder.supervisor.imagelane import ImageLane, WaitingImage
+from egress_recorder.supervisor.outputs import Output
+from egress_recorder.threads import in_thread
 
 logger = logging.getLogger(__name__)
 
-WAITING_BYTES = 64 * 1024 * 1024
-"""Per output: 10 minutes of one 720p JPEG per second."""
-_PAUSE = 2.0
-_LONGEST_PAUSE = 30.0
-"""Seconds between two tries of what was refused for good (the storage's own patience comes before)."""
-_LONGEST_SEARCH = 120
-"""Numbers beyond the known one that may belong to an earlier recorder that left no record of them."""
 _MANIFEST_SECONDS = 30.0
 """Between two manifests because of images alone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
-    part: int
-    path: Path
-    at: datetime
-    size: int
-
-
-class ImageLane:
-    """One image output from the first part to the end of this process."""
-
-    def __init__(
-        self,
-        account: Account,
-        config: RecorderConfig,
-        *,
-        index: int,
-        on_stored: Callable[[], None],
-        on_backup: Callable[[Output], None],
-        on_dropped: Callable[[], None],
-    ) -> None:
-        """`index` is that in `config.images`."""
-        self._account, self._config, self._index = account, config, index
-        self._wanted = config.images[index]
-        self._name = config.name_of(len(config.outputs) + len(config.segments) + index)
-        self._on_stored, self._on_backup, self._on_dropped = on_stored, on_backup, on_dropped
-        self._waiting: deque[_Waiting] = deque()
-        self._bytes = 0
-        self._changed = asyncio.Event()
-        self._closing = asyncio.Event()
-        self._over = False
-        self._target: Target | None = None
-
-    def made(self, image: _Waiting) -> None:
-        """Take over an image that is complete. Of those with one name only the newest is worth sending."""
-        if self._wanted.overwrite:
-            while len(self._waiting) > 1:
-                self._forget(self._waiting.pop())
-        if self._bytes + image.size > WAITING_BYTES:
-            image.path.unlink(missing_ok=True)
-            self._on_dropped()
-            return
-        self._waiting.append(image)
-        self._bytes += image.size
-        self._changed.set()
-
-    def release(self) -> None:
-        """Nothing is held any more: an image that its storage refuses is given up."""
-        self._closing.set()
-
-    def close(self) -> None:
-        """No image follows."""
-        self._over = True
-        self._closing.set()
-        self._changed.set()
-
-    async def run(self, output: Output) -> list[RecorderError]:
-        """Store images until `close`; return why some could not be."""
-        self._target = Target(storage=output.storage, uploader=output.uploader)
-        while True:
-            while self._waiting:
-                # It stays first in the queue while it is sent: what waits is counted in full.
-                error = await self._store(self._waiting[0], output)
-                if error is not None:
-                    return [self._given_up(error)]
-                self._forget(self._waiting.popleft())
-            if self._over:
-                return []
-            self._changed.clear()
-            await self._changed.wait()
-
-    def _forget(self, image: _Waiting) -> None:
-        self._bytes -= image.size
-        with suppress(OSError):
-            image.path.unlink(missing_ok=True)
-
-    def _given_up(self, error: RecorderError) -> RecorderError:
-        logger.error(
-            "images are given up",
-            extra={"output": self._name, "images": len(self._waiting), "error": str(error)},
-        )
-        while self._waiting:
-            self._forget(self._waiting.popleft())
-        return error
-
-    async def _store(self, image: _Waiting, output: Output) -> RecorderError | None:
-        """Store one image; return why it could not be, at the end of all patience. One that cannot be read is left out."""
-        pause = _PAUSE
-        while True:
-            try:
-                await self._upload(image, output)
-            except MediaError as error:
-                logger.warning("an image is lost", extra={"output": self._name, "error": str(error)})
-                self._on_dropped()
-                return None
-            except RecorderError as error:
-                if self._closing.is_set():
-                    return error
-                self._held(error)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._closing.wait()
-                pause = min(pause * 2, _LONGEST_PAUSE)
-            else:
-                return None
-
-    async def _upload(self, image: _Waiting, output: Output) -> None:
-        assert self._target is not None
-        try:
-            number, uploaded = await self._put(self._target, image)
-        except RecorderError as error:
-            if isinstance(error, MediaError) or output.backup is None or self._target is output.backup:
-                raise
-            logger.warning(
-                "the storage has failed for good, images go to the backup storage from here on",
-                extra={"output": self._name, "error": str(error)},
-            )
-            number, uploaded = await self._put(output.backup, image)
-            self._target = output.backup
-            self._account.backed_up(self._name, error)
-            self._on_backup(output)
-        self._account.images.stored(
-            self._index,
-            number=number,
-            prefix=self._account.names.images(self._index, image.part),
-            key=uploaded.key,
-            location=uploaded.location,
-            at=image.at,
-            replaces=self._wanted.overwrite,
-        )
-        self._account.clear(Trouble.IMAGES_HELD)
-        self._account.ledger.uploaded(uploaded.size)
-        self._account.publish()
-        self._on_stored()
-
-    async def _put(self, target: Target, image: _Waiting) -> tuple[int, Uploaded]:
-        """Store an image under a name that is free; return its number.
-
-        A taken name is an earlier recorder's of this recording, then a later number is free; or another recording's,
-        then it gets a name of our own.
-        """
-        first = self._account.images.next_number(self._index)
-        goes_on = self._config.part > 1 and self._wanted.suffix == "IMAGE_SUFFIX_INDEX"
-        for number in range(first, first + (_LONGEST_SEARCH if goes_on else 1)):
-            with suppress(ObjectExistsError):
-                return number, await self._send(target, image, self._key(image, number))
-        key = unique_filename(self._key(image, first), self._config.egress_id)
-        return first, await self._send(target, image, key)
-
-    def _key(self, image: _Waiting, number: int) -> str:
-        wanted, prefix = self._wanted, self._account.names.images(self._index, image.part)
-        return image_key(prefix, suffix=wanted.suffix, codec=wanted.codec, number=number, at=image.at)
-
-    async def _send(self, target: Target, image: _Waiting, key: str) -> Uploaded:
-        kind = IMAGE_KINDS[self._wanted.codec]
-        return await target.uploader.put(
-            key, image.path, content_type=kind.content_type, on_fault=self._is_slow
-        )
-
-    def _is_slow(self, error: RecorderError) -> None:
-        if len(self._waiting) > 1:
-            self._held(error)
-
-    def _held(self, error: RecorderError) -> None:
-        self._account.report(
-            Trouble.IMAGES_HELD,
-            f"{self._name}: its storage takes no images; they wait in the recorder's pod, up to"
-            f" {WAITING_BYTES >> 20} MiB, and the recording goes on: correct what it says: {error}",
-        )
 
 
 class ImageLanes:
@@ -251,7 +65,8 @@ class ImageLanes:
 
     def give_up(self) -> None:
         """A destination cannot be written: nothing will be uploaded."""
-        self._lanes = []
+        for lane in self._lanes:
+            lane.give_up()
 
     def release(self) -> None:
         """The process has to go: what waits is tried as long as the uploads' deadline lets it."""
@@ -267,7 +82,17 @@ class ImageLanes:
             logger.warning("an image of an unknown output is left out", extra={"output": event.output})
             return
         path = directory / Path(event.name).name
-        self._lanes[event.output].made(_Waiting(part=part, path=path, at=event.at, size=event.size))
+        self._lanes[event.output].made(WaitingImage(part=part, path=path, at=event.at, size=event.size))
+
+    async def sweep(self, part: int, directory: Path) -> None:
+        """Take over what a capture process that is gone has made and not told; what it had not finished is removed."""
+        if not self._lanes:
+            return
+        # Before looking: what is stored meanwhile is not there any more, and nothing comes.
+        known = {path for lane in self._lanes for path in lane.waiting}
+        for output, image in await in_thread("sweep", lambda: _left_behind(part, directory)):
+            if image.path not in known and output < len(self._lanes):
+                self._lanes[output].made(image)
 
     async def finished(self) -> list[RecorderError]:
         """Wait for all uploads; return what failed."""
@@ -291,5 +116,20 @@ class ImageLanes:
         self._account.report(
             Trouble.IMAGES_DROPPED,
             f"{unmade + self._unsent} images were left out ({unmade} because the machine was too slow, {self._unsent} because"
-            " their storage takes too few): lengthen captureInterval, or see whether the storage takes files",
+            " their storage did not take them): lengthen captureInterval, or see whether the storage takes files",
         )
+
+
+def _left_behind(part: int, directory: Path) -> list[tuple[int, WaitingImage]]:
+    """Return the images of a directory in order, each with its output; its time is that of its file. Removes halves."""
+    found: list[tuple[int, WaitingImage]] = []
+    for path in sorted(directory.glob(f"{IMAGE_FILES}*")):
+        with suppress(OSError):
+            output = output_of(path.name)
+            if output is None:
+                path.unlink()
+                continue
+            status = path.stat()
+            at = datetime.fromtimestamp(status.st_mtime, UTC)
+            found.append((output, WaitingImage(part=part, path=path, at=at, size=status.st_size)))
+    return found

@@ -131,6 +131,7 @@ class PartRunner:
         end = await attempt.run(self._request(token, directory), on_event)
         self._attempt = None
         had_media = self._hand_over(end, number, directory=directory, files=files)
+        await self._images.sweep(number, directory)
         return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
 
     def _request(self, token: str, directory: Path) -> ipc.CaptureRequest:

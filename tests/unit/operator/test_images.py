@@ -78,6 +78,39 @@ def test_two_outputs_of_one_prefix_are_refused_unless_they_go_elsewhere() -> Non
     resolved(PVC, S3)
 
 
+def test_the_numbers_of_outputs_are_files_then_segments_then_images() -> None:
+    other = {"pvc": {"claimName": "other"}}
+    one, document = resolved(
+        {"filenamePrefix": "still", **S3}, segmentOutputs=[{"playlistName": "live", **other}]
+    )
+    assert [one.spec.name_of(index) for index in range(3)] == [
+        "spec.fileOutputs[0]",
+        "spec.segmentOutputs[0]",
+        "spec.imageOutputs[0]",
+    ]
+    config = jobs.recorder_config(one, document, part=1, settings=Settings())
+    assert [output.filepath for output in config.every_output] == ["standup/alice.mp4", "live.m3u8", "still"]
+    assert [output.destination.kind for output in config.every_output] == ["pvc", "pvc", "s3"]
+    assert config.name_of(2) == "imageOutputs[0]"
+
+
+def test_a_recording_that_an_operator_without_images_began_goes_on_without_them() -> None:
+    one, document = resolved(PVC)
+    known = document["resolved"]
+    del known["images"]
+    known["storage"] = known["storage"][:1]
+    config = jobs.recorder_config(one, document, part=2, settings=Settings())
+    assert config.images == ()
+    assert [output.filepath for output in config.outputs] == ["standup/alice.mp4"]
+    jobs.job_manifest(one, Settings(), part=2, facts=document)
+
+
+def test_a_name_of_a_file_is_no_name_of_images() -> None:
+    resolved(
+        {"filenamePrefix": "standup/alice.mp4", **PVC}, fileOutputs=[{"filepath": "standup/alice.mp4", **PVC}]
+    )
+
+
 def test_a_prefix_that_can_mean_nothing_is_refused_with_its_field() -> None:
     with pytest.raises(ValueError, match=r"spec.imageOutputs\[0\]: .*track_id"):
         resolved({"filenamePrefix": "{track_id}", **PVC})

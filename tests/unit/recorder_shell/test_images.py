@@ -11,7 +11,7 @@ import pytest
 
 from egress_recorder.contract import Manifest
 from egress_recorder.errors import AuthorizationError, ConfigurationError, RecorderError, UnreachableError
-from egress_recorder.supervisor import images as images_module
+from egress_recorder.supervisor import imagelane
 from support.supervisor_bench import Bench
 
 pytestmark = pytest.mark.unit
@@ -21,7 +21,7 @@ VOLUME = {"kind": "pvc", "volume": "claim"}
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(images_module, "_PAUSE", 0.02)
+    monkeypatch.setattr(imagelane, "_PAUSE", 0.02)
     return Bench(tmp_path, monkeypatch)
 
 
@@ -175,7 +175,7 @@ async def test_a_storage_that_has_failed_for_good_is_left_for_its_backup(bench: 
 async def test_what_waits_is_bounded_and_what_is_left_out_is_told(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images_module, "WAITING_BYTES", 10)
+    monkeypatch.setattr(imagelane, "WAITING_BYTES", 10)
     failing(bench, [UnreachableError("imageOutputs[0].pvc: away")] * 8)
     result = await bench.run({**texts("12345", "67890", "too much"), "dropped": 2}, images=[output()])
     assert result.phase == "Complete"
@@ -199,3 +199,71 @@ async def test_a_prefix_has_all_tokens_when_the_first_image_comes(bench: Bench) 
         texts("one"), source=source, images=[output(prefix="stills/{publisher_identity}-{track_id}-{part}")]
     )
     assert list(files(bench)) == ["alice-TR_v-1_00000.jpeg"]
+
+
+async def test_files_segments_and_images_go_their_own_ways_with_numbers_in_this_order(bench: Bench) -> None:
+    (bench.volume / "hls").mkdir()
+    segments = {"playlist": "hls/all.m3u8", "prefix": "hls/seg", "destination": VOLUME}
+    step = {**texts("one", "two"), "segments": 2}
+    result = await bench.run(step, segments=[segments], images=[output()])
+    assert result.phase == "Complete"
+    assert [(part.output, part.filename) for part in result.parts] == [(0, "a.mp4"), (1, "hls/all.m3u8")]
+    assert [one.segment_count for one in result.segment_results] == [2]
+    assert files(bench) == {"a_00000.jpeg": "one", "a_00001.jpeg": "two"}
+    for directory in (".", "hls", "stills"):
+        told = Manifest.parse((bench.volume / directory / "EG_test.json").read_text())
+        assert (len(told.files), len(told.playlists), len(told.images)) == (1, 1, 2), directory
+    assert [path for path in bench.settings.scratch.rglob("*") if path.is_file()] == []
+
+
+async def test_images_go_beside_hls_alone(bench: Bench) -> None:
+    segments = {"playlist": "hls/all.m3u8", "prefix": "hls/seg", "destination": VOLUME}
+    result = await bench.run(
+        {**texts("one"), "segments": 1}, outputs=[], segments=[segments], images=[output()]
+    )
+    assert (result.phase, files(bench)) == ("Complete", {"a_00000.jpeg": "one"})
+
+
+async def test_images_alone_are_refused_with_the_way_out(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="fileOutputs or segmentOutputs; imageOutputs go beside one"):
+        bench.supervisor({"then": "wait"}, outputs=[], images=[output()])
+
+
+@pytest.mark.parametrize("then", ["crash", "end"])
+async def test_images_that_the_capture_process_did_not_live_to_tell_are_stored_and_halves_go(
+    bench: Bench, then: str
+) -> None:
+    first = {**texts("one"), "untold": [["two", "three"]], "then": then}
+    result = await bench.run(first, texts("four"), images=[output()])
+    wanted = ["one", "two", "three", *(["four"] if then == "crash" else [])]
+    assert result.phase == "Complete"
+    assert list(files(bench).values()) == wanted
+    listed = manifest(bench).images
+    assert [one.number for one in listed] == list(range(len(wanted)))
+    assert listed[0].timestamp <= listed[1].timestamp, "of an untold one it is the file's time"
+    assert result.image_results[0].image_count == len(wanted)
+    assert [path for path in bench.settings.scratch.rglob("*") if path.is_file()] == []
+
+
+async def test_what_is_given_up_when_the_process_has_to_go_is_counted(bench: Bench) -> None:
+    failing(bench, [AuthorizationError("imageOutputs[0].pvc: refused")] * 1000)
+    step = {**texts("one", "two"), "untold": [["three"]], "then": "wait"}
+    supervisor = bench.supervisor(step, images=[output()])
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(15):
+        while "ImagesHeld" not in bench.board.status.troubles:
+            await bench.board.after(bench.board.status.sequence, 5)
+        supervisor.interrupt()
+        result = await running
+    assert result.phase == "Interrupted"
+    assert result.troubles["ImagesDropped"].startswith(
+        "3 images were left out (0 because the machine was too slow, 3 because their storage did not take them)"
+    )
+    assert [path for path in bench.settings.scratch.rglob("image-*") if path.is_file()] == []
+
+
+async def test_a_destination_that_is_refused_leaves_no_image_behind(bench: Bench) -> None:
+    bench.storage.put_faults = [AuthorizationError("imageOutputs[0].pvc: refused")] * 100
+    result = await bench.run({**texts("one"), "then": "wait"}, images=[output()])
+    assert result.phase == "Failed"
+    assert [path for path in bench.settings.scratch.rglob("image-*") if path.is_file()] == []
