@@ -104,6 +104,7 @@ ACCEPTED: list[Change] = [
     images(captureInterval=5, width=640, height=0, filenamePrefix="{room_name}/{time}", imageCodec="IC_JPEG"),
     images(filenameSuffix="IMAGE_SUFFIX_TIMESTAMP", imageCodec="IC_WEBP", disableManifest=True),
     {**images(), **output(fileType="OGG")},
+    {**segments(), **images(filenamePrefix="{room_name}/still")},
     {"imageOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {},
     {"identity": "../../etc/passwd"},
@@ -262,7 +263,7 @@ REFUSED: list[tuple[Change, str]] = [
     ({"segmentOutputs": []}, "spec.segmentOutputs"),
     (
         {"segmentOutputs": [copy.deepcopy(PVC)] * 10},
-        "fileOutputs and segmentOutputs take 10 entries together: use a second resource for the others",
+        "fileOutputs, segmentOutputs and imageOutputs take 10 entries together: use a second resource for the others",
     ),
     (segments(playlistName="{room}"), "playlistName has an unknown token or a lonely brace"),
     (segments(filenamePrefix="{"), "filenamePrefix has an unknown token or a lonely brace"),
@@ -577,7 +578,10 @@ REFUSED: list[tuple[Change, str]] = [
     ({"template": {"topologySpreadConstraints": [{"maxSkew": 1}]}}, "topologyKey: Required value"),
     ({"template": {"priorityClassName": "No"}}, "template.priorityClassName must be the name of an object"),
     ({"template": {"hostNetwork": True}}, "hostNetwork"),
-    ({"fileOutputs": _REMOVE, **images()}, "fileOutputs"),
+    (
+        {"fileOutputs": _REMOVE, **images()},
+        "set fileOutputs, segmentOutputs or both (streamOutputs and imageOutputs go beside them)",
+    ),
     (images(filenamePrefix="{room}"), "filenamePrefix has an unknown token or a lonely brace"),
     (images(filenamePrefix="{track_id}"), "name one track, and a ParticipantEgress records all"),
     (images(filenameSuffix="INDEX"), 'supported values: "IMAGE_SUFFIX_INDEX"'),
@@ -588,7 +592,7 @@ REFUSED: list[tuple[Change, str]] = [
     ({"imageOutputs": []}, "imageOutputs"),
     (
         {"imageOutputs": [copy.deepcopy(PVC) for _ in range(10)]},
-        "fileOutputs and imageOutputs take 10 entries together",
+        "fileOutputs, segmentOutputs and imageOutputs take 10 entries together",
     ),
     ({"template": {"securityContext": {}}}, "securityContext"),
 ]
