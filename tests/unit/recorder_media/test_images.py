@@ -13,7 +13,7 @@ import pytest
 
 from devstack import testpattern
 from devstack.mediacheck import plane_of
-from egress_recorder.imaging import IMAGE_KINDS, ImageCodec, ImageRequest, image_key, image_size
+from egress_recorder.imaging import IMAGE_KINDS, ImageCodec, ImageRequest, image_key, image_size, output_of
 from egress_recorder.media import images as images_module
 from egress_recorder.media.images import Images, Made
 from egress_recorder.media.values import Picture
@@ -72,6 +72,10 @@ def test_an_image_is_what_is_shown_at_each_multiple_of_the_interval(
     assert [made.time for made in scene.made] == [0.0, 1.0, 2.0]
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [f"image-0-00000{n}{IMAGE_KINDS[codec].extension}" for n in range(3)]
+    assert [output_of(name) for name in names] == [0, 0, 0], (
+        "by its name an image is found again after a kill"
+    )
+    assert output_of(f"{names[0]}.tmp") is None
     assert [made.size for made in scene.made] == [
         (tmp_path / made.name).stat().st_size for made in scene.made
     ]
