@@ -17,6 +17,7 @@ from egress_operator.api_files import (
     VIDEO_TRACK_FILES,
     audio_codec_files,
 )
+from egress_operator.api_images import NEED_VIDEO, ImageOutput
 from egress_operator.api_parts import (
     DEFAULT_MAX_PARTS,
     FileOutput,
@@ -58,6 +59,12 @@ class EgressSpec(ApiModel):
         min_length=1,
         max_length=MAX_STORED,
         description="HLS, of the same capture: segments and playlists, uploaded while it is recorded (docs/outputs/segments.md).",
+    )
+    image_outputs: list[ImageOutput] = Field(
+        default=[],
+        min_length=1,
+        max_length=MAX_STORED,
+        description="Pictures of the same capture, beside files or HLS, uploaded while it is recorded (docs/outputs/images.md).",
     )
     stream_outputs: list[StreamOutput] | None = Field(
         default=None,
@@ -103,14 +110,18 @@ class EgressSpec(ApiModel):
     template: Template | None = None
 
     @property
-    def outputs(self) -> list[FileOutput | SegmentOutput]:
-        """All outputs by their number: files, then segments."""
-        return [*self.file_outputs, *self.segment_outputs]
+    def outputs(self) -> list[FileOutput | SegmentOutput | ImageOutput]:
+        """All outputs by their number: files, then segments, then images."""
+        return [*self.file_outputs, *self.segment_outputs, *self.image_outputs]
 
     def name_of(self, output: int) -> str:
         """Return the path of an output in the resource."""
-        files = len(self.file_outputs)
-        return f"spec.fileOutputs[{output}]" if output < files else f"spec.segmentOutputs[{output - files}]"
+        names = [
+            *(f"spec.fileOutputs[{index}]" for index in range(len(self.file_outputs))),
+            *(f"spec.segmentOutputs[{index}]" for index in range(len(self.segment_outputs))),
+            *(f"spec.imageOutputs[{index}]" for index in range(len(self.image_outputs))),
+        ]
+        return names[output]
 
     @property
     def rejoin_seconds(self) -> float:
@@ -250,6 +261,7 @@ SPEC_RULES: dict[str, list[dict[str, Any]]] = {
     TRACK_COMPOSITE_KIND: [
         _ONE_ENCODING,
         *OUTPUT_RULES,
+        NEED_VIDEO,
         VIDEO_TRACK_FILES,
         SOUND_FILES,
         audio_codec_files(sound_alone="!has(self.videoTrackId)"),

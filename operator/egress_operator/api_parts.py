@@ -42,7 +42,18 @@ def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
 Text = Annotated[str, Field(max_length=256)]
 
 
-_FILEPATH_RULE = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
+_NAME = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
+
+
+def name_rule(field: str) -> dict[str, Any]:
+    """Return the CEL rule of a field that names objects, with tokens."""
+    return {
+        "x-kubernetes-validations": [
+            rule(_NAME, f"{field} has an unknown token or a lonely brace: the tokens are {in_words(TOKENS)}")
+        ]
+    }
+
+
 _TRACK_TOKEN = f"matches('[{{]({'|'.join(TRACK_TOKENS)})[}}]')"
 
 
@@ -55,6 +66,7 @@ _NO_TRACK_TOKEN = " && ".join(
     (
         _free_of_them("fileOutputs", "filepath"),
         _free_of_them("segmentOutputs", "filenamePrefix", "playlistName", "livePlaylistName"),
+        _free_of_them("imageOutputs", "filenamePrefix"),
     )
 )
 
@@ -126,14 +138,7 @@ class FileOutput(Place):
         description="Object key or path, its extension made that of fileType; absent or ending in /: {room_name}-{time} is appended. Tokens: "
         + in_words(TOKENS)
         + " (docs/names.md).",
-        json_schema_extra={
-            "x-kubernetes-validations": [
-                rule(
-                    _FILEPATH_RULE,
-                    "filepath has an unknown token or a lonely brace: the tokens are " + in_words(TOKENS),
-                )
-            ]
-        },
+        json_schema_extra=name_rule("filepath"),
     )
     disable_manifest: bool | None = Field(
         default=None,

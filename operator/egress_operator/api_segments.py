@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from functools import partial
+from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field
 
-from egress_operator.api_storage import KINDS, BackupStorage, Place, at_most_one
-from egress_operator.schema import BRIEF, rule
+from egress_operator.api_parts import name_rule
+from egress_operator.api_storage import BackupStorage, Place, at_most_one, brief_places
+from egress_operator.schema import rule
 from egress_recorder.contract import (
     DEFAULT_SEGMENT_DURATION,
     LONGEST_SEGMENT_DURATION,
-    TOKENS,
     SegmentContainer,
     SegmentNames,
     SegmentSuffix,
-    in_words,
     segment_names,
 )
 
 MAX_STORED = 10
-_NAME = f"self.matches('^([^{{}}]|[{{]({'|'.join(TOKENS)})[}}])*$')"
 _DIRECTORY = "{0}.substring(0, {0}.lastIndexOf('/'))"
 _LIVE_DIRECTORY = _DIRECTORY.format("self.livePlaylistName")
 _MAIN_DIRECTORY = _DIRECTORY.format("self.playlistName")
-
-
-def _name(field: str) -> dict[str, Any]:
-    return {
-        "x-kubernetes-validations": [
-            rule(_NAME, f"{field} has an unknown token or a lonely brace: the tokens are {in_words(TOKENS)}")
-        ]
-    }
 
 
 _RULES = [
@@ -48,17 +39,10 @@ _RULES = [
 ]
 
 
-def _described(schema: dict[str, Any]) -> None:
-    """Add the rules; the destinations are described at fileOutputs."""
-    schema["x-kubernetes-validations"] = _RULES
-    for kind in KINDS:
-        schema["properties"][kind][BRIEF] = True
-
-
 class SegmentOutput(Place):
     """LiveKit's SegmentedFileOutput: HLS, segments and playlists to one destination, while it is recorded."""
 
-    model_config = ConfigDict(json_schema_extra=_described)
+    model_config = ConfigDict(json_schema_extra=partial(brief_places, _RULES))
 
     protocol: Literal["DEFAULT_SEGMENTED_FILE_PROTOCOL", "HLS_PROTOCOL", "HLS_FMP4_PROTOCOL"] | None = Field(
         default=None,
@@ -69,19 +53,19 @@ class SegmentOutput(Place):
         default=None,
         max_length=512,
         description="How the segments begin; absent: the playlist's name. Tokens as in filepath (docs/names.md).",
-        json_schema_extra=_name("filenamePrefix"),
+        json_schema_extra=name_rule("filenamePrefix"),
     )
     playlist_name: str | None = Field(
         default=None,
         max_length=512,
         description="Of the playlist of everything (EVENT); absent: filenamePrefix, and without that {room_name}-{time}.",
-        json_schema_extra=_name("playlistName"),
+        json_schema_extra=name_rule("playlistName"),
     )
     live_playlist_name: str | None = Field(
         default=None,
         max_length=512,
         description="Of a second playlist in the same directory with the newest five segments; absent: none.",
-        json_schema_extra=_name("livePlaylistName"),
+        json_schema_extra=name_rule("livePlaylistName"),
     )
     segment_duration: int | None = Field(
         default=None,
@@ -128,12 +112,15 @@ def _seconds(output: str) -> str:
 
 HAS_OUTPUT = rule(
     "has(self.fileOutputs) || has(self.segmentOutputs)",
-    "a recording needs an output: set fileOutputs, segmentOutputs or both",
+    "a recording needs an output: set fileOutputs, segmentOutputs or both (streamOutputs and imageOutputs go beside them)",
 )
 AT_MOST_TEN = rule(
-    "(has(self.fileOutputs) ? self.fileOutputs.size() : 0) + (has(self.segmentOutputs) ? self.segmentOutputs.size() : 0)"
-    f" <= {MAX_STORED}",
-    f"fileOutputs and segmentOutputs take {MAX_STORED} entries together: use a second resource for the others",
+    " + ".join(
+        f"(has(self.{outputs}) ? self.{outputs}.size() : 0)"
+        for outputs in ("fileOutputs", "segmentOutputs", "imageOutputs")
+    )
+    + f" <= {MAX_STORED}",
+    f"fileOutputs, segmentOutputs and imageOutputs take {MAX_STORED} entries together: use a second resource for the others",
 )
 DURATIONS = rule(
     "!has(self.segmentOutputs) || self.segmentOutputs.exists(least,"

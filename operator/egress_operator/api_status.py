@@ -86,6 +86,23 @@ class SegmentNamesInfo(ApiModel):
     live_playlist_name: _Name | None = None
 
 
+class ImagesInfo(ApiModel):
+    """LiveKit's ImagesInfo, of the whole recording."""
+
+    filename_prefix: _Name | None = None
+    image_count: int | None = Field(
+        default=None, description="Images that are in the storage.", json_schema_extra={"format": "int64"}
+    )
+    started_at: Time | None = Field(default=None, description="Of the first image.")
+    ended_at: Time | None = Field(default=None, description="Of the last image.")
+
+
+class ImageNamesInfo(ApiModel):
+    """How an image output's objects begin; number or time and extension follow."""
+
+    filename_prefix: _Name | None = None
+
+
 class GapInfo(ApiModel):
     """Time that is in no file."""
 
@@ -169,9 +186,10 @@ class ResolvedInfo(ApiModel):
         default=None, description="Type of each file, as said or chosen."
     )
     segments: Annotated[list[SegmentNamesInfo], Field(max_length=10)] | None = None
+    images: Annotated[list[ImageNamesInfo], Field(max_length=10)] | None = None
     storage: Annotated[list[StorageInfo], Field(max_length=10)] | None = Field(
         default=None,
-        description="Destination of each output: those of spec.fileOutputs, then spec.segmentOutputs.",
+        description="Destination of each output: those of spec.fileOutputs, then spec.segmentOutputs, then spec.imageOutputs.",
     )
     tracks: _Name | None = Field(default=None, description="Track ids, for the printer column.")
     url: _Name | None = Field(default=None, description="LiveKit server.")
@@ -241,6 +259,7 @@ class EgressStatus(ApiModel):
     details: _Message | None = Field(default=None, description="End reason, in LiveKit's words.")
     file_results: Annotated[list[FileInfo], Field(max_length=10)] | None = None
     segment_results: Annotated[list[SegmentsInfo], Field(max_length=10)] | None = None
+    image_results: Annotated[list[ImagesInfo], Field(max_length=10)] | None = None
     stream_results: Annotated[list[StreamInfo], Field(max_length=LIST_LIMIT)] | None = None
     manifest_location: _Name | None = None
     backup_storage_used: bool | None = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ConfigDict, Field
@@ -23,6 +24,7 @@ __all__ = [
     "Storage",
     "VolumeClaim",
     "at_most_one",
+    "brief_places",
 ]
 
 KINDS = ("s3", "gcp", "azure", "aliOSS", "http", "pvc")
@@ -74,6 +76,13 @@ def at_most_one(field: str) -> dict[str, Any]:
         f"each entry of {field} takes at most one destination: set one of {_WORDS}, or none"
         " for that of spec.storage or of the operator",
     )
+
+
+def brief_places(rules: Sequence[dict[str, Any]], schema: dict[str, Any]) -> None:
+    """Add the rules of an output whose destinations are described at fileOutputs."""
+    schema["x-kubernetes-validations"] = [*rules]
+    for kind in KINDS:
+        schema["properties"][kind][BRIEF] = True
 
 
 def exactly_one(field: str) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import zip_longest
 
 from egress_operator import names, parts, streams
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.model import Document, Observed, PodView
-from egress_operator.parts import clean, file_result, segment_result, without_empty
+from egress_operator.parts import clean, file_result, image_result, segment_result, without_empty
 from egress_operator.units import format_duration, format_time, parse_duration
 from egress_operator.verdict import result_of
 from egress_recorder.contract import (
@@ -82,6 +83,14 @@ def _absorb(document: Document, news: RecorderStatus, *, pod: PodView | None) ->
         document["fileResults"] = [file_result(result) for result in news.file_results[:10]]
     if news.segment_results:
         document["segmentResults"] = [segment_result(result) for result in news.segment_results[:10]]
+    if news.image_results:
+        # A word that comes late takes nothing back.
+        document["imageResults"] = [
+            image_result(result, old)
+            for result, old in zip_longest(
+                news.image_results[:10], (document.get("imageResults") or ())[: len(news.image_results)]
+            )
+        ]
     streams.absorb(document, news.stream_results)
     _absorb_progress(document, news.progress)
     parts.absorb(document, news.parts, pod=pod)

@@ -1,9 +1,9 @@
-"""Owns types and names of a recording's files, as far as the operator knows them: resolved once, refused when wrong. Pure."""
+"""Owns types and names of a recording's outputs, as far as the operator knows them: resolved once, refused when wrong. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
@@ -17,6 +17,7 @@ from egress_recorder.contract import (
     FileType,
     NameValues,
     default_type,
+    image_prefix,
     part_filename,
     part_playlist,
     refuse_meaningless,
@@ -56,10 +57,13 @@ def resolve_names(recording: Recording, facts: Document) -> None:
         except ContractError as error:
             raise ValueError(f"spec.fileOutputs[{index}]: {error}") from None
     segments = [_segments(spec, index, values) for index in range(len(spec.segment_outputs))]
+    images = [_images(spec, index, values) for index in range(len(spec.image_outputs))]
     if paths:
         resolved["filepaths"], resolved["fileTypes"] = paths, types
     if segments:
         resolved["segments"] = segments
+    if images:
+        resolved["images"] = images
 
 
 def _segments(spec: Spec, index: int, values: NameValues) -> Document:
@@ -80,14 +84,18 @@ def _segments(spec: Spec, index: int, values: NameValues) -> Document:
     return resolved
 
 
-def output_names(resolved: Mapping[str, Any]) -> list[str]:
-    """Return the name of each output by its number: of a file its path, of segments their playlist."""
-    playlists = (names["playlistName"] for names in resolved.get("segments") or ())
-    return [*(resolved.get("filepaths") or ()), *playlists]
+def _images(spec: Spec, index: int, values: NameValues) -> Document:
+    """Return the names of one image output, as `_segments`. Raises ValueError."""
+    prefix = spec.image_outputs[index].filename_prefix or ""
+    try:
+        refuse_meaningless(prefix, one_track=values.track_id is not None, resource=True)
+        return {"filenamePrefix": image_prefix(prefix, values)}
+    except ContractError as error:
+        raise ValueError(f"spec.imageOutputs[{index}]: {error}") from None
 
 
 def part_names(resolved: Mapping[str, Any], part: int) -> list[str | None]:
-    """Return the name of each output in a part; None where only the recorder learns what a token stands for."""
+    """Return the name of each file and playlist in a part; None where only the recorder learns what a token stands for."""
     files = [part_filename(path, part) for path in resolved.get("filepaths") or ()]
     playlists = [part_playlist(names["playlistName"], part) for names in resolved.get("segments") or ()]
     return [None if tokens_of(name) else name for name in (*files, *playlists)]
@@ -103,25 +111,27 @@ def file_types(spec: Spec) -> list[FileType]:
 
 
 def refuse_same_names(facts: Mapping[str, Any]) -> None:
-    """Raise ValueError where two outputs have one name at one destination: only one file could have it."""
+    """Raise ValueError where two outputs have one name at one destination: only one of them could have it."""
     resolved = facts["resolved"]
-    seen: dict[str, int] = {}
-    names = output_names(resolved)
-    for index, (path, place) in enumerate(zip(names, resolved["storage"], strict=True)):
+    seen: dict[str, str] = {}
+    for (output, field, path), place in zip(_named(resolved), resolved["storage"], strict=True):
         where = {name: value for name, value in place.items() if name not in {"origin", "backup"}}
-        first = seen.setdefault(json.dumps([path, where], sort_keys=True), index)
-        if first != index:
+        first = seen.setdefault(json.dumps([field, path, where], sort_keys=True), output)
+        if first != output:
             raise ValueError(
-                f"{_said(resolved, index)} gives {path}, as {_said(resolved, first, field=False)} does at the same"
-                " destination: name them differently"
+                f"{output}.{field} gives {path}, as {first} does at the same destination: name them differently"
             )
 
 
-def _said(resolved: Mapping[str, Any], output: int, *, field: bool = True) -> str:
-    files = len(resolved.get("filepaths") or ())
-    if output < files:
-        return f"spec.fileOutputs[{output}]{'.filepath' * field}"
-    return f"spec.segmentOutputs[{output - files}]{'.playlistName' * field}"
+def _named(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield each output by its number, the field that names it, and the name: of segments their playlist."""
+    for index, path in enumerate(resolved.get("filepaths") or ()):
+        yield f"spec.fileOutputs[{index}]", "filepath", path
+    for index, names in enumerate(resolved.get("segments") or ()):
+        yield f"spec.segmentOutputs[{index}]", "playlistName", names["playlistName"]
+    # Whatever their suffix and type: a person tells the images of two outputs apart by their prefix.
+    for index, names in enumerate(resolved.get("images") or ()):
+        yield f"spec.imageOutputs[{index}]", "filenamePrefix", names["filenamePrefix"]
 
 
 def _one_track(spec: Spec) -> tuple[str | None, str | None]:

@@ -24,6 +24,7 @@ from egress_recorder.contract import (
     TOKEN_FILE,
     DesiredState,
     FileOutputConfig,
+    ImageOutputConfig,
     Limits,
     ParticipantSource,
     RecorderConfig,
@@ -50,6 +51,7 @@ def recorder_config(
     # An operator that knew MP4 only resolved the names of a recording that goes on.
     types = resolved.get("fileTypes") or ["MP4"] * len(spec.file_outputs)
     files = len(spec.file_outputs)
+    heard = files + len(spec.segment_outputs)
     outputs = tuple(
         FileOutputConfig(
             filepath=filepath,
@@ -69,6 +71,7 @@ def recorder_config(
             strict=True,
         )
     )
+    # An operator that did not know such outputs resolved none of them: a recording that goes on stays without.
     segments = tuple(
         SegmentOutputConfig(
             playlist=names["playlistName"],
@@ -84,9 +87,25 @@ def recorder_config(
         for output, names, place, spare in zip(
             spec.segment_outputs,
             resolved.get("segments") or (),
-            chosen[files:],
-            spares[files:],
-            strict=True,
+            chosen[files:heard],
+            spares[files:heard],
+            strict=False,
+        )
+    )
+    images = tuple(
+        ImageOutputConfig(
+            prefix=names_of["filenamePrefix"],
+            codec=output.codec,
+            interval=output.interval,
+            width=output.width or 0,
+            height=output.height or 0,
+            suffix=output.filename_suffix or "IMAGE_SUFFIX_INDEX",
+            destination=destination(places, place),
+            disable_manifest=bool(output.disable_manifest),
+            backup=None if spare is None else destination(places, spare),
+        )
+        for output, names_of, place, spare in zip(
+            spec.image_outputs, resolved.get("images") or (), chosen[heard:], spares[heard:], strict=False
         )
     )
     return RecorderConfig(
@@ -100,6 +119,7 @@ def recorder_config(
         encoding=encoding_of(spec),
         outputs=outputs,
         segments=segments,
+        images=images,
         streaming=streams.wanted(spec),
         join_timeout=spec.join_seconds,
         track_timeout=spec.track_seconds,

@@ -41,6 +41,8 @@ BACKUP_UNUSABLE: Final = "BackupStorageUnusable"
 BACKUP_USED: Final = "BackupStorageUsed"
 FILE_HELD: Final = "FileHeld"
 OUTPUT_CUT: Final = "OutputCut"
+IMAGES_HELD: Final = "ImagesHeld"
+IMAGES_DROPPED: Final = "ImagesDropped"
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 

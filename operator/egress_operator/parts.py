@@ -17,7 +17,16 @@ from egress_operator.filenames import part_names
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.units import format_duration, format_time, parse_duration, parse_time
 from egress_operator.verdict import end_of, fate_of, result_of
-from egress_recorder.contract import EndReason, FileResult, Gap, Part, Prior, Progress, SegmentResult
+from egress_recorder.contract import (
+    EndReason,
+    FileResult,
+    Gap,
+    ImageResult,
+    Part,
+    Prior,
+    Progress,
+    SegmentResult,
+)
 
 KILLED = EndReason.KILLED.value
 TEXT_LIMIT = 2000
@@ -67,6 +76,7 @@ def prior(facts: Mapping[str, Any]) -> Prior:
         ),
         started_at=parse_time(started) if started else None,
         progress=_prior_progress(facts.get("progress")),
+        images=tuple(_prior_images(result) for result in facts.get("imageResults") or ()),
     )
 
 
@@ -79,6 +89,15 @@ def _prior_progress(progress: Mapping[str, Any] | None) -> Progress | None:
         frames_dropped=progress.get("framesDropped", 0),
         frames_duplicated=progress.get("framesDuplicated", 0),
         silence_inserted=parse_duration(progress.get("silenceInserted", "0s")),
+    )
+
+
+def _prior_images(result: Mapping[str, Any]) -> ImageResult:
+    return ImageResult(
+        filename_prefix=result.get("filenamePrefix", ""),
+        image_count=result.get("imageCount", 0),
+        started_at=parse_time(result["startedAt"]) if "startedAt" in result else None,
+        ended_at=parse_time(result["endedAt"]) if "endedAt" in result else None,
     )
 
 
@@ -185,6 +204,20 @@ def segment_result(result: SegmentResult) -> Document:
             "endedAt": result.ended_at and format_time(result.ended_at),
             "duration": format_duration(result.duration),
             "size": result.size,
+        }
+    )
+
+
+def image_result(result: ImageResult, old: Mapping[str, Any] | None) -> Document:
+    """Return LiveKit's ImagesInfo as it stands in status; never fewer images than `old`, what is there."""
+    if old is not None and old.get("imageCount", 0) > result.image_count:
+        return dict(old)
+    return without_empty(
+        {
+            "filenamePrefix": clean(result.filename_prefix),
+            "imageCount": result.image_count,
+            "startedAt": result.started_at and format_time(result.started_at),
+            "endedAt": result.ended_at and format_time(result.ended_at),
         }
     )
 

@@ -70,6 +70,9 @@ REASONS: Final = MappingProxyType(
         "NoStorageTakesIt": "no storage takes a file: the recorder keeps it and goes on trying",
         "WritingFailed": "a file could not be written on and ends there, the others go on",
         "NothingHeld": "no file is held any more",
+        "ImagesWait": "a storage takes no images: they wait, and the recording goes on",
+        "ImagesStored": "no image waits for its storage any more",
+        "ImagesLeftOut": "images are missing: the machine was too slow, or too many waited for their storage",
         # Of the condition Finished.
         "InProgress": "the recording is not over",
     }

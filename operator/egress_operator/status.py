@@ -142,6 +142,7 @@ _NUMBERS = (
     "gapsDuration",
     "fileResults",
     "segmentResults",
+    "imageResults",
     "streamResults",
     "tracks",
     "webhooks",

@@ -24,6 +24,8 @@ _KINDS: Mapping[Trouble, str] = {
     Trouble.BACKUP_USED: names.BACKUP_USED,
     Trouble.FILE_HELD: names.FILE_HELD,
     Trouble.OUTPUT_CUT: names.OUTPUT_CUT,
+    Trouble.IMAGES_HELD: names.IMAGES_HELD,
+    Trouble.IMAGES_DROPPED: names.IMAGES_DROPPED,
 }
 _REASONS: Mapping[Trouble, str] = {
     Trouble.SCRATCH_PRESSURE: "ScratchFilling",
@@ -31,10 +33,13 @@ _REASONS: Mapping[Trouble, str] = {
     Trouble.BACKUP_USED: "StorageFailed",
     Trouble.FILE_HELD: "NoStorageTakesIt",
     Trouble.OUTPUT_CUT: "WritingFailed",
+    Trouble.IMAGES_HELD: "ImagesWait",
+    Trouble.IMAGES_DROPPED: "ImagesLeftOut",
 }
 _OVER: Mapping[Trouble, Reason] = {
     Trouble.SCRATCH_PRESSURE: Reason("ScratchFreed", "the scratch volume has room again"),
     Trouble.FILE_HELD: Reason("NothingHeld", "no file is held any more: status.parts says where each one is"),
+    Trouble.IMAGES_HELD: Reason("ImagesStored", "no image waits for its storage any more"),
 }
 """What is said afterwards. A trouble that is not here is a fact, which no later recorder takes back."""
 

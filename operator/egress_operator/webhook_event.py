@@ -63,6 +63,7 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
         updated_at=_nanoseconds(entry["at"]),
         file_results=files,
         segment_results=segments,
+        image_results=_images(status),
         stream_results=[_stream(result) for result in status.get("streamResults") or ()],
         details=entry.get("details", ""),
         retry_count=status.get("retryCount", 0),
@@ -122,6 +123,20 @@ def _segments_info(result: Mapping[str, Any], *, ended: bool) -> Any:
     )
 
 
+def _images(status: Mapping[str, Any]) -> list[Any]:
+    """Return an ImagesInfo per image output; before the first image its prefix alone."""
+    results = status.get("imageResults") or (status.get("resolved") or {}).get("images") or ()
+    return [
+        egress.ImagesInfo(
+            filename_prefix=result.get("filenamePrefix", ""),
+            image_count=result.get("imageCount", 0),
+            started_at=_nanoseconds(result.get("startedAt")),
+            ended_at=_nanoseconds(result.get("endedAt")),
+        )
+        for result in results
+    ]
+
+
 def _file(result: Mapping[str, Any]) -> Any:
     return egress.FileInfo(
         filename=result.get("filename", ""),
@@ -175,7 +190,11 @@ def _echo(info: Any, kind: str, spec: Spec) -> None:
     """The request as LiveKit shows it. Fields and values of ours that LiveKit does not know are left out."""
     request = spec.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"webhooks"})
     shared = request.get("storage") or {}
-    for field, outputs in (("fileOutputs", spec.file_outputs), ("segmentOutputs", spec.segment_outputs)):
+    for field, outputs in (
+        ("fileOutputs", spec.file_outputs),
+        ("segmentOutputs", spec.segment_outputs),
+        ("imageOutputs", spec.image_outputs),
+    ):
         request[field] = [
             _redacted({**({} if one.destinations else shared), **output})
             for output, one in zip(request[field], outputs, strict=True)

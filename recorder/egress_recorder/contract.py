@@ -48,12 +48,22 @@ from egress_recorder.filetypes import (
     problem,
     types_holding,
 )
+from egress_recorder.image_documents import ImageOutputConfig, ImageResult, ManifestImage
+from egress_recorder.imaging import (
+    DEFAULT_CAPTURE_INTERVAL,
+    IMAGE_KINDS,
+    LARGEST_SIDE,
+    LONGEST_CAPTURE_INTERVAL,
+    ImageCodec,
+    ImageSuffix,
+)
 from egress_recorder.ipc_streams import StreamTarget
 from egress_recorder.naming import (
     PLAYLIST_EXTENSION,
     TOKENS,
     TRACK_TOKENS,
     NameValues,
+    image_prefix,
     in_words,
     is_playlist,
     part_filename,
@@ -170,6 +180,16 @@ __all__ = [  # noqa: RUF022 - only what is defined elsewhere and belongs to the 
     "SegmentResult",
     "segment_names",
     "unfit_durations",
+    "DEFAULT_CAPTURE_INTERVAL",
+    "IMAGE_KINDS",
+    "LARGEST_SIDE",
+    "LONGEST_CAPTURE_INTERVAL",
+    "ImageCodec",
+    "ImageOutputConfig",
+    "ImageResult",
+    "ImageSuffix",
+    "ManifestImage",
+    "image_prefix",
 ]
 
 CONTRACT_VERSION = 2
@@ -290,6 +310,9 @@ class Prior(_Model):
     streams: tuple[StreamResult, ...] = ()
     started_at: datetime | None = Field(default=None, description="first media of the whole recording")
     progress: Progress | None = Field(default=None, description="numbers so far; a manifest's count instead")
+    images: tuple[ImageResult, ...] = Field(
+        default=(), description="of imageOutputs, as far as the status knows: their numbers go on"
+    )
 
 
 class RecorderConfig(_Model):
@@ -310,6 +333,9 @@ class RecorderConfig(_Model):
     outputs: tuple[FileOutputConfig, ...] = Field(default=(), max_length=10)
     segments: tuple[SegmentOutputConfig, ...] = Field(
         default=(), max_length=10, description="HLS outputs", json_schema_extra={"since": 2}
+    )
+    images: tuple[ImageOutputConfig, ...] = Field(
+        default=(), max_length=10, description="image outputs", json_schema_extra={"since": 2}
     )
     streaming: bool = Field(
         default=False,
@@ -337,19 +363,25 @@ class RecorderConfig(_Model):
 
     @model_validator(mode="after")
     def _has_outputs(self) -> Self:
-        if not self.every_output:
-            raise ValueError("a recording needs an output: fileOutputs or segmentOutputs")
+        if not self.outputs and not self.segments:
+            raise ValueError(
+                "a recording needs an output: fileOutputs or segmentOutputs; imageOutputs go beside one"
+            )
         return self
 
     @property
-    def every_output(self) -> tuple[FileOutputConfig | SegmentOutputConfig, ...]:
-        """All outputs by their number: files, then segments."""
-        return (*self.outputs, *self.segments)
+    def every_output(self) -> tuple[FileOutputConfig | SegmentOutputConfig | ImageOutputConfig, ...]:
+        """All outputs by their number: files, then segments, then images."""
+        return (*self.outputs, *self.segments, *self.images)
 
     def name_of(self, output: int) -> str:
         """Return an output as the user wrote it."""
-        files = len(self.outputs)
-        return f"fileOutputs[{output}]" if output < files else f"segmentOutputs[{output - files}]"
+        names = (
+            *(f"fileOutputs[{index}]" for index in range(len(self.outputs))),
+            *(f"segmentOutputs[{index}]" for index in range(len(self.segments))),
+            *(f"imageOutputs[{index}]" for index in range(len(self.images))),
+        )
+        return names[output]
 
     @classmethod
     def parse(cls, text: str | bytes) -> RecorderConfig:
@@ -436,6 +468,7 @@ class RecorderStatus(_Model):
     gaps: tuple[Gap, ...] = ()
     file_results: tuple[FileResult, ...] = ()
     segment_results: tuple[SegmentResult, ...] = ()
+    image_results: tuple[ImageResult, ...] = ()
     stream_results: tuple[StreamResult, ...] = ()
     manifest_location: str = ""
     backup_storage_writes: int = Field(default=0, description="files that went to a backup storage")
@@ -493,6 +526,7 @@ _SHRINK_STEPS: tuple[Callable[[RecorderResult], dict[str, Any]], ...] = (
     lambda r: {"stream_results": r.stream_results[-5:]},
     lambda _: {"parts": (), "file_results": ()},
     lambda _: {"segment_results": ()},
+    lambda _: {"image_results": ()},
     lambda _: {"stream_results": ()},
     lambda _: {"troubles": {}},
     lambda r: {"error": r.error[:100], "message": "", "details": r.details[:100], "manifest_location": ""},
@@ -549,6 +583,9 @@ class Manifest(_Model):
     media: tuple[PartMedia, ...] = Field(default=(), description="what each part's file holds")
     playlists: tuple[ManifestPlaylist, ...] = Field(
         default=(), description="LiveKit's `playlists`: HLS outputs and their segments that were uploaded"
+    )
+    images: tuple[ManifestImage, ...] = Field(
+        default=(), description="LiveKit's `images`: those that were uploaded, the newest of each output"
     )
     progress: Progress = Progress()
     error: str = ""

@@ -6,7 +6,7 @@ and exit code; the capture process owns LiveKit and media, writes files into the
 
 Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand` / `StreamsCommand`. End of file on the command
 pipe means that the supervisor is gone: stop as interrupted.
-Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SegmentClosed`, `SpansChanged`, `StreamsChanged`, and `Ended` as the last one. A capture
+Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SegmentClosed`, `ImageMade`, `SpansChanged`, `StreamsChanged`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
 
 Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
@@ -22,6 +22,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeVar
 
 from egress_recorder.filetypes import FileType
+from egress_recorder.imaging import ImageRequest
 from egress_recorder.ipc_streams import StreamReport, StreamTarget, targets
 from egress_recorder.segmentation import SegmentRequest
 from egress_recorder.spans import MediaGap, TrackSpan
@@ -69,6 +70,8 @@ class CaptureRequest(Message):
     """The types of the files to write, each once; named `filetypes.scratch_name`."""
     segments: tuple[SegmentRequest, ...] = ()
     """HLS outputs. Each is a directory, named `segmentation.directory_name`, and comes after `files` in lists of files."""
+    images: tuple[ImageRequest, ...] = ()
+    """Image outputs."""
     streaming: bool = False
     """Streams may be wanted, now or later: the encoder works for them from the beginning."""
     streams: tuple[StreamTarget, ...] = ()
@@ -170,6 +173,21 @@ class SegmentClosed(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImageMade(Message):
+    """An image is complete in the scratch directory."""
+
+    event: Literal["image"] = "image"
+    output: int
+    """Index in `CaptureRequest.images`."""
+    name: str
+    at: datetime
+    """Wall clock of the picture, without what the receiver held the media back."""
+    size: int
+    dropped: int = 0
+    """Images of this part, of all outputs, that were not made because the machine was too slow."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpansChanged(Message):
     """What this part's files hold of which track changed: after `Started`, at most once per second and before `Ended`.
 
@@ -212,7 +230,15 @@ class StreamsChanged(Message):
 
 M = TypeVar("M", bound=Message)
 Event = (
-    Joined | TracksChanged | Started | ProgressReport | SegmentClosed | SpansChanged | StreamsChanged | Ended
+    Joined
+    | TracksChanged
+    | Started
+    | ProgressReport
+    | SegmentClosed
+    | ImageMade
+    | SpansChanged
+    | StreamsChanged
+    | Ended
 )
 Command = StopCommand | TokenCommand | StreamsCommand
 
@@ -250,6 +276,7 @@ def _request(document: dict[str, Any]) -> CaptureRequest:
     lists = {
         "files": tuple(document["files"]),
         "segments": tuple(SegmentRequest(**one) for one in document["segments"]),
+        "images": tuple(ImageRequest(**one) for one in document["images"]),
         "streams": targets(document["streams"]),
     }
     return CaptureRequest(**{**document, **known, **lists})

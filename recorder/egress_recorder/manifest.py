@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from egress_recorder.contract import ContractError, Manifest, Part
+from egress_recorder.contract import ContractError, Manifest, ManifestImage, Part
 from egress_recorder.errors import AuthorizationError, RecorderError
 from egress_recorder.spans import bounded
 from egress_recorder.storage import ObjectStore, Storage
@@ -41,6 +41,22 @@ class ManifestPlace:
     """The outputs whose files go to this destination and directory."""
 
 
+LISTED_IMAGES = 5000
+"""Images of one output that a manifest lists, the newest (1 MB of JSON); status and result count all of them."""
+
+
+def newest_images(images: Iterable[ManifestImage]) -> tuple[ManifestImage, ...]:
+    """Return each object once, the last word on it, in the order of outputs and numbers; bounded per output."""
+    by_output: dict[int, dict[str, ManifestImage]] = {}
+    for image in images:
+        by_output.setdefault(image.output, {})[image.location] = image
+    return tuple(
+        image
+        for output in sorted(by_output)
+        for image in sorted(by_output[output].values(), key=lambda one: one.number)[-LISTED_IMAGES:]
+    )
+
+
 def merge(own: Manifest, existing: Manifest | None) -> Manifest:
     """Return our manifest without losing what a recorder before or after us has written.
 
@@ -64,6 +80,7 @@ def merge(own: Manifest, existing: Manifest | None) -> Manifest:
             "parts": tuple(parts[key] for key in sorted(parts)),
             "gaps": tuple(gaps[key] for key in sorted(gaps)),
             "playlists": tuple({one.location: one for one in (*existing.playlists, *own.playlists)}.values()),
+            "images": newest_images((*existing.images, *own.images)),
             "media": bounded(media[number] for number in sorted(media)),
             "started_at": min((time for time in (own.started_at, existing.started_at) if time), default=None),
         }

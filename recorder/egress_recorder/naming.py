@@ -117,7 +117,7 @@ def resolve_filepath(filepath: str, values: NameValues, extension: str = EXTENSI
 
 
 def resolve_prefix(prefix: str, values: NameValues) -> str:
-    """Return how the segments of an HLS output begin: as `resolve_filepath`, without an extension. Raises ContractError."""
+    """Return how the segments or images of an output begin: as `resolve_filepath`, without an extension. Raises ContractError."""
     return _bounded(_filled(prefix, values))
 
 
@@ -211,6 +211,12 @@ def part_prefix(prefix: str, part: int) -> str:
 def is_playlist(filename: str) -> bool:
     """Return whether this is the playlist of an HLS output: no type of file has its extension."""
     return filename.endswith(PLAYLIST_EXTENSION)
+
+
+def image_prefix(prefix: str, values: NameValues) -> str:
+    """Return how the images of an output begin; empty or ending in "/" is `{room_name}-{time}` there. Raises ContractError."""
+    named = prefix if prefix and not prefix.endswith("/") else f"{prefix}{_DEFAULT_NAME}"
+    return resolve_prefix(named, values)
 
 
 def unique_filename(filename: str, egress_id: str) -> str:

@@ -18,6 +18,7 @@ from egress_recorder import ipc, session_end, session_values
 from egress_recorder.errors import RecorderError
 from egress_recorder.ipc_streams import StreamReport, StreamTarget
 from egress_recorder.media.fanout import FanOut
+from egress_recorder.media.images import Images, Made
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
 from egress_recorder.outputs.segments import SegmentOutput
@@ -69,6 +70,17 @@ class Session:
         self.want_streams(request.streams)
         opened = [OUTPUTS[file_type].open(directory, of_file) for file_type, of_file in files]
         self._files = FanOut([*opened, *self._segments], self._streams)
+        self._images = (
+            Images(
+                request.images,
+                directory,
+                framerate=spec.framerate,
+                canvas=(spec.width, spec.height),
+                made=self._image_done,
+            )
+            if request.images and spec.video
+            else None
+        )
         self._captured = [*self._specs, *streamed]
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
@@ -77,6 +89,8 @@ class Session:
             failed=self._media_failed,
             sound=session_values.encoded_sound(self._captured),
             max_duration=self._limit,
+            images=self._images,
+            encodes_pictures=any(spec.video for spec in self._captured),
             clock=clock,
         )
 
@@ -88,7 +102,7 @@ class Session:
     @property
     def pictures(self) -> bool:
         """False when no output holds pictures: none need be received."""
-        return any(spec.video for spec in self._captured)
+        return self._images is not None or any(spec.video for spec in self._captured)
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
@@ -256,6 +270,25 @@ class Session:
                         size=segment.size,
                     )
                 )
+
+    def _image_done(self, made: Made) -> None:
+        """Called by the images' thread."""
+        self._loop.call_soon_threadsafe(self._image_made, made)
+
+    def _image_made(self, made: Made) -> None:
+        origin = self._pipeline.origin
+        if origin is None:
+            return
+        held_back = self._pipeline.numbers.corrections.receive_delay
+        self._emit(
+            ipc.ImageMade(
+                output=made.output,
+                name=made.name,
+                at=self._wall_of(origin + made.time - held_back),
+                size=made.size,
+                dropped=made.dropped,
+            )
+        )
 
     def _tell_streams(self) -> None:
         reports = tuple(report for streams in self._streams for report in streams.reports)

@@ -26,7 +26,7 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     encoding, source = request.encoding, request.source
     tracks = source if isinstance(source, TrackCompositeSource) else None
     in_files = any(FILE_KINDS[file_type].pictures for file_type in request.files)
-    pictures = request.streaming or in_files or bool(request.segments)
+    pictures = request.streaming or in_files or bool(request.segments) or bool(request.images)
     boundaries = min((one.duration for one in request.segments), default=None)
     # LiveKit's rule (reference livekit-egress.md §3.6): segments alone have key frames where they begin, whatever was asked for.
     interval = (

@@ -172,6 +172,31 @@ class Uploader:
                 presigned=await self._presigned(name),
             )
 
+    async def put(
+        self,
+        key: str,
+        path: Path,
+        *,
+        content_type: str,
+        on_fault: Callable[[RecorderError], None] = lambda _: None,
+    ) -> Uploaded:
+        """Store a small file at once under exactly this name.
+
+        Raises ObjectExistsError for a name that another object has (one with the same content is this file, sent before
+        an answer got lost), RecorderError when the policy's time is over.
+        """
+        data = await self._retry(path.read_bytes, on_fault)
+
+        def send() -> None:
+            try:
+                self._storage.put(key, data, content_type=content_type, overwrite=self._overwrite)
+            except ObjectExistsError:
+                if self._storage.read(key) != data:
+                    raise
+
+        await self._retry(send, on_fault)
+        return Uploaded(key=key, location=self._storage.location(key), size=len(data))
+
     async def _presigned(self, key: str) -> str:
         """The file is there in any case: without a signature it has its plain location."""
         storage, seconds = self._storage, self._presign

@@ -90,6 +90,10 @@ class Trouble(enum.StrEnum):
     """A storage failed for good, the file is in the backup storage."""
     FILE_HELD = "FileHeld"
     """No storage has taken a file: the recorder keeps it and goes on trying."""
+    IMAGES_HELD = "ImagesHeld"
+    """No storage takes images: they wait in the scratch directory as far as their room there goes."""
+    IMAGES_DROPPED = "ImagesDropped"
+    """Images were left out: the machine was too slow to make them, or too many waited for their storage."""
     OUTPUT_CUT = "OutputCut"
     """A file could not be written on and ends there; the others go on."""
 

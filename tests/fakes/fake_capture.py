@@ -7,6 +7,8 @@ last one repeats):
   segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes; of FMP4 with a header more
   open      true: a segment more, which is not closed
   problems  of the progress reports
+  images    one list per image output: the bytes of each image as text, in order; made after the media began
+  untold    as images, left behind without a word; beside each one is a half one
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
   ended     fields of the Ended message
@@ -97,6 +99,20 @@ class Fake:
             size=size,
         )
 
+    def images(self) -> None:
+        directory = Path(self.request["directory"])
+        for output, contents in enumerate(self.step.get("images", [])):
+            for number, text in enumerate(contents):
+                name = f"image-{output}-{number:06d}.jpeg"
+                (directory / name).write_bytes(text.encode())
+                fields = {"output": output, "name": name, "at": now(), "size": len(text)}
+                self.send("image", **fields, dropped=self.step.get("dropped", 0))
+        for output, contents in enumerate(self.step.get("untold", [])):
+            for number, text in enumerate(contents, 500):
+                path = directory / f"image-{output}-{number:06d}.jpeg"
+                path.write_text(text)
+                path.with_name(f"{path.name}.tmp").write_text(text[:1])
+
     def ended(self, **fields: Any) -> None:
         values = {
             "phase": "Complete" if self.started_at else "Aborted",
@@ -142,6 +158,7 @@ class Fake:
             self.send("joined", room_id="RM_fake")
         if "media" in self.step:
             self.media(self.step["media"])
+            self.images()
         match self.step["then"]:
             case "end":
                 self.ended()

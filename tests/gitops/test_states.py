@@ -74,6 +74,9 @@ def test_every_reason_of_the_operator_is_among_them() -> None:
         "NoStorageTakesIt",
         "WritingFailed",
         "NothingHeld",
+        "ImagesWait",
+        "ImagesStored",
+        "ImagesLeftOut",
     }
 
     assert {state.key[1] for state in STATES} >= set(REASONS) - of_other_conditions

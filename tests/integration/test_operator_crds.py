@@ -95,7 +95,17 @@ def segments(**changes: Any) -> dict[str, Any]:
     return {"fileOutputs": _REMOVE, "segmentOutputs": [{**copy.deepcopy(PVC), **changes}]}
 
 
+def images(**changes: Any) -> Change:
+    return {"imageOutputs": [{**copy.deepcopy(PVC), **changes}]}
+
+
 ACCEPTED: list[Change] = [
+    images(),
+    images(captureInterval=5, width=640, height=0, filenamePrefix="{room_name}/{time}", imageCodec="IC_JPEG"),
+    images(filenameSuffix="IMAGE_SUFFIX_TIMESTAMP", imageCodec="IC_WEBP", disableManifest=True),
+    {**images(), **output(fileType="OGG")},
+    {**segments(), **images(filenamePrefix="{room_name}/still")},
+    {"imageOutputs": [copy.deepcopy(PVC), copy.deepcopy(S3)]},
     {},
     {"identity": "../../etc/passwd"},
     {"screenShare": True},
@@ -253,7 +263,7 @@ REFUSED: list[tuple[Change, str]] = [
     ({"segmentOutputs": []}, "spec.segmentOutputs"),
     (
         {"segmentOutputs": [copy.deepcopy(PVC)] * 10},
-        "fileOutputs and segmentOutputs take 10 entries together: use a second resource for the others",
+        "fileOutputs, segmentOutputs and imageOutputs take 10 entries together: use a second resource for the others",
     ),
     (segments(playlistName="{room}"), "playlistName has an unknown token or a lonely brace"),
     (segments(filenamePrefix="{"), "filenamePrefix has an unknown token or a lonely brace"),
@@ -503,7 +513,6 @@ REFUSED: list[tuple[Change, str]] = [
         {"streamOutputs": [{"urls": []}], **output(fileType="MP3"), "advanced": {"audioCodec": "AC_MP3"}},
         "streams carry AAC",
     ),
-    ({"imageOutputs": []}, 'unknown field "spec.imageOutputs"'),
     ({"webhooks": [{"url": "https://x", "secret": "hush"}]}, 'unknown field "spec.webhooks[0].secret"'),
     ({"webhooks": [{"signingKey": "k"}]}, "webhooks[0].url: Required value"),
     ({"webhooks": [{"url": "ftp://x"}]}, "webhooks.url must be an http:// or https:// URL"),
@@ -569,6 +578,22 @@ REFUSED: list[tuple[Change, str]] = [
     ({"template": {"topologySpreadConstraints": [{"maxSkew": 1}]}}, "topologyKey: Required value"),
     ({"template": {"priorityClassName": "No"}}, "template.priorityClassName must be the name of an object"),
     ({"template": {"hostNetwork": True}}, "hostNetwork"),
+    (
+        {"fileOutputs": _REMOVE, **images()},
+        "set fileOutputs, segmentOutputs or both (streamOutputs and imageOutputs go beside them)",
+    ),
+    (images(filenamePrefix="{room}"), "filenamePrefix has an unknown token or a lonely brace"),
+    (images(filenamePrefix="{track_id}"), "name one track, and a ParticipantEgress records all"),
+    (images(filenameSuffix="INDEX"), 'supported values: "IMAGE_SUFFIX_INDEX"'),
+    (images(imageCodec="IC_GIF"), 'supported values: "IC_DEFAULT"'),
+    (images(captureInterval=-1), "captureInterval"),
+    (images(width=5000), "width"),
+    (images(s3={"bucket": "b"}), "each entry of imageOutputs takes at most one destination"),
+    ({"imageOutputs": []}, "imageOutputs"),
+    (
+        {"imageOutputs": [copy.deepcopy(PVC) for _ in range(10)]},
+        "fileOutputs, segmentOutputs and imageOutputs take 10 entries together",
+    ),
     ({"template": {"securityContext": {}}}, "securityContext"),
 ]
 
@@ -602,6 +627,7 @@ AUDIO_TRACK: Change = {"audioTrackId": "TR_audio", "videoTrackId": _REMOVE}
         {"audioTrackId": "TR_audio"},
         AUDIO_TRACK,
         {"trackTimeout": "2m"},
+        images(filenamePrefix="{track_id}"),
         *[{**AUDIO_TRACK, **output(fileType=name)} for name in FILE_KINDS],
         {**AUDIO_TRACK, "advanced": {"audioCodec": "AC_MP3"}},
         {**AUDIO_TRACK, "advanced": {"audioCodec": "AAC"}},
@@ -634,6 +660,10 @@ def test_a_track_composite_egress_is_accepted(api: KubeApi, space: str, changes:
             "a fileType that holds sound only needs audioTrackId",
         ),
         ({"advanced": {"audioCodec": "AC_MP3"}}, "advanced.audioCodec fits no output"),
+        (
+            {**AUDIO_TRACK, **images()},
+            "imageOutputs: only an audio track is recorded, of which there are no images",
+        ),
         ({"trackTimeout": "0s"}, "trackTimeout must be a duration longer than 0s"),
         ({"identity": "alice"}, 'unknown field "spec.identity"'),
         ({"joinTimeout": "1m"}, 'unknown field "spec.joinTimeout"'),
@@ -680,6 +710,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "advanced": ({"width": 640}, {"width": 320}),
     "fileOutputs": ([PVC], [S3]),
     "segmentOutputs": ([PVC], [S3]),
+    "imageOutputs": ([PVC], [S3]),
     "livekit": (
         {"url": "wss://a", "credentialsSecretRef": {"name": "k"}},
         {"url": "wss://b", "credentialsSecretRef": {"name": "k"}},

@@ -23,6 +23,7 @@ from egress_recorder.media.audioencoder import AudioEncoder
 from egress_recorder.media.counts import complete
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.gate import Gate
+from egress_recorder.media.images import Images
 from egress_recorder.media.journal import Journal
 from egress_recorder.media.mailbox import Mailbox
 from egress_recorder.media.mixer import AudioMixer, Pcm, stretch
@@ -58,15 +59,19 @@ class Pipeline:
         failed: Callable[[RecorderError], None],
         sound: Sequence[MediaSpec] | None = None,
         max_duration: float | None = None,
+        images: Images | None = None,
+        encodes_pictures: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`failed` is called once from the media thread; nothing after `max_duration` file seconds is written.
 
-        `sound`: one spec per codec that the sound is encoded to; absent: that of `spec`.
+        `sound`: one spec per codec that the sound is encoded to; absent: that of `spec`. `images` gets what each tick
+        shows; without `encodes_pictures` nothing else does.
         """
         self._limit = math.inf if max_duration is None else max_duration
         self._spec, self._output, self._failed, self._clock = spec, output, failed, clock
         self._sound = (spec,) if sound is None else tuple(sound)
+        self._images, self._encodes_pictures = images, encodes_pictures
         self._mailbox = Mailbox()
         self._timeline: Timeline[Picture, Pcm] = Timeline(spec.framerate, video=spec.video, audio=spec.audio)
         self._mixer = AudioMixer()
@@ -82,6 +87,8 @@ class Pipeline:
 
     def start(self) -> None:
         """Open the encoders and begin to wait for media."""
+        if self._images is not None:
+            self._images.start()
         self._thread.start()
 
     # ---- MediaSink ---------------------------------------------------------------------------------------
@@ -133,6 +140,8 @@ class Pipeline:
             self._thread.join(timeout=30)
         if self._thread.is_alive():
             raise MediaError("the encoder did not finish within 30 s")
+        if self._images is not None:
+            self._images.close()
         return Finished(self._timeline.origin, self._numbers)
 
     @property
@@ -177,7 +186,7 @@ class Pipeline:
         self._failed(error)
 
     def _loop(self) -> None:
-        self._video = VideoEncoder(self._spec) if self._spec.video else None
+        self._video = VideoEncoder(self._spec) if self._spec.video and self._encodes_pictures else None
         self._audio = [AudioEncoder(spec) for spec in self._sound] if self._spec.audio else []
         wake, counted = WAKE if self._video else WAKE_SOUND, -math.inf
         least = 1 if self._video else round(WAKE_SOUND * SAMPLE_RATE)
@@ -232,9 +241,11 @@ class Pipeline:
             self._cut += self._mixer.write(placement.position, stretch(placement.chunk, placement.length))
 
     def _encode(self, ticks: Iterable[Tick[Picture]]) -> None:
-        if self._video is None:
-            return
         for tick in ticks:
+            if self._images is not None and self._gate.closed_at is None:
+                self._images.offer(tick.index, tick.picture)
+            if self._video is None:
+                continue
             now = self._clock()
             behind = self._timeline.behind(now, tick.index)
             packets = self._video.encode(tick.picture, tick.index, now=now, behind=behind)

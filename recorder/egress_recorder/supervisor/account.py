@@ -11,6 +11,7 @@ from egress_recorder.contract import Manifest, Phase, RecorderConfig, RecorderRe
 from egress_recorder.errors import RecorderError
 from egress_recorder.redact import redact
 from egress_recorder.supervisor.board import StatusBoard
+from egress_recorder.supervisor.imageledger import ImageLedger
 from egress_recorder.supervisor.ledger import Ledger
 from egress_recorder.supervisor.outputs import Names
 from egress_recorder.supervisor.playlists import Published
@@ -35,6 +36,7 @@ class Account:
     def __init__(self, config: RecorderConfig, board: StatusBoard, *, now: Callable[[], datetime]) -> None:
         self.ledger = Ledger(config)
         self.names = Names(config)
+        self.images = ImageLedger(config.prior.images, outputs=len(config.images))
         self.streams = StreamLedger(config.prior.streams)
         self._config = config
         self._board = board
@@ -85,6 +87,7 @@ class Account:
             segment_results=segment_results(
                 self.ledger.parts(), self._stored, first=len(self._config.outputs)
             ),
+            image_results=self.images.results(),
             stream_results=self.streams.results,
         )
 
@@ -118,6 +121,7 @@ class Account:
         """Take over what an earlier part's manifest knows."""
         self._earlier_backup = self._earlier_backup or manifest.backup_storage_used
         self.ledger.adopt(manifest)
+        self.images.adopt(manifest.images)
         self.publish()
 
     def settle(self, verdict: Verdict) -> None:
@@ -147,6 +151,7 @@ class Account:
             gaps=self.ledger.gaps(),
             media=self.ledger.media(),
             playlists=manifest_playlists(self._stored),
+            images=self.images.listed(),
             progress=self.ledger.progress(),
             streams=self.streams.results,
             error=redact(verdict.error) if verdict else "",

@@ -18,6 +18,7 @@ from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.board import StatusBoard
 from egress_recorder.supervisor.delivery import Delivery
 from egress_recorder.supervisor.destinations import Destinations
+from egress_recorder.supervisor.images import ImageLanes
 from egress_recorder.supervisor.orphans import complete_orphans
 from egress_recorder.supervisor.part import PartEnd, PartRunner
 from egress_recorder.supervisor.process import CaptureChild
@@ -81,11 +82,18 @@ class Supervisor:
                 for index in range(len(config.segments))
             ],
         )
+        self._images = ImageLanes(
+            self._account,
+            config,
+            on_change=self._request_manifest,
+            on_backup=self._destinations.use_backup,
+        )
         self._runner = PartRunner(
             config,
             settings,
             account=self._account,
             delivery=self._delivery,
+            images=self._images,
             on_media=self._request_manifest,
         )
         self._stop_requested = False
@@ -105,6 +113,7 @@ class Supervisor:
         """Finish the file because this process has to go; a next part may follow."""
         self._destinations.hurry()
         self._delivery.release()
+        self._images.release()
         self._end(EndReason.INTERRUPTED)
 
     def renew_token(self, token: str) -> None:
@@ -129,6 +138,7 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 self._delivery.begin(group)
+                self._images.begin(group)
                 watch = group.create_task(self._scratch.run(), name="scratch")
                 destinations = group.create_task(self._prepare_destinations(), name="destinations")
                 try:
@@ -145,7 +155,11 @@ class Supervisor:
                     details=verdict.details,
                 )
                 writer = await destinations
-                failures = await self._delivery.finished(over=verdict.phase is not Phase.INTERRUPTED)
+                over = verdict.phase is not Phase.INTERRUPTED
+                failures = await self._delivery.finished(over=over)
+                missing = await self._images.finished()
+                # Images that were lost end nothing that goes on: they are counted, and the next recorder begins anew.
+                failures += missing if over else ()
                 if self._storage_error is not None:
                     verdict = verdicts.of_error(self._storage_error)
                 verdict = verdicts.with_cut_files(verdict, self._delivery.cut)
@@ -179,11 +193,14 @@ class Supervisor:
             logger.error("a destination cannot be used", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
             self._storage_error = error
             self._delivery.give_up()
+            self._images.give_up()
             self._end(EndReason.FAILURE, within=_KILL_AFTER_REFUSAL)
             return None
         finally:
             self._adopted.set()
-        self._delivery.allow(destinations.outputs)
+        images = len(self._config.outputs) + len(self._config.segments)
+        self._delivery.allow(destinations.outputs[:images])
+        self._images.allow(destinations.outputs[images:])
         return destinations.writer
 
     async def _record(self) -> Verdict:

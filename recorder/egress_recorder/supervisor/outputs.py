@@ -1,4 +1,4 @@
-"""Owns the file and HLS outputs of one recording: their storages, their backup storages, the names of their parts."""
+"""Owns the outputs of one recording: their storages, their backup storages, the names of their parts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from egress_recorder.contract import (
     ContractError,
     Destination,
     FileOutputConfig,
+    ImageOutputConfig,
     RecorderConfig,
     SegmentNames,
     SegmentOutputConfig,
     Source,
     Track,
     TrackCompositeSource,
+    image_prefix,
     unfit_durations,
 )
 from egress_recorder.errors import ConfigurationError
@@ -54,7 +56,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
-    """One file or HLS output, opened. `backup` takes the file when its storage has failed for good."""
+    """One output, opened. `backup` takes the file when its storage has failed for good."""
 
     index: int
     name: str
@@ -95,7 +97,7 @@ async def open_outputs(
     def opened(
         destination: Destination,
         where: str,
-        output: FileOutputConfig | SegmentOutputConfig,
+        output: FileOutputConfig | SegmentOutputConfig | ImageOutputConfig,
         deadline: Deadline,
     ) -> Target:
         context = StorageContext(where=where, credentials_root=credentials_root, volumes_root=volumes_root)
@@ -196,6 +198,9 @@ class Names:
             )
             for index, output in enumerate(config.segments)
         ]
+        self._prefixes = [
+            self._with_prefix(output.prefix, index) for index, output in enumerate(config.images)
+        ]
 
     @property
     def publisher_identity(self) -> str:
@@ -211,6 +216,7 @@ class Names:
             self._values = self._values.model_copy(update=update)
             self._paths = [self._resolve(path, index) for index, path in enumerate(self._paths)]
             self._segments = [self._with_segments(names, index) for index, names in enumerate(self._segments)]
+            self._prefixes = [self._with_prefix(prefix, index) for index, prefix in enumerate(self._prefixes)]
 
     def of_part(self, number: int) -> tuple[str, ...]:
         """Return the part's name in each output as far as it is known; of an HLS output its playlist's."""
@@ -221,6 +227,12 @@ class Names:
         """Return the part's name in each output, complete."""
         self._learn_missing()
         return self.of_part(number)
+
+    def images(self, index: int, number: int) -> str:
+        """Return how the images of a part begin in image output `index`, complete; parts share a name, their numbers go on."""
+        self._learn_missing()
+        prefix = self._prefixes[index]
+        return part_filename(prefix, number) if tells_parts(prefix) else prefix
 
     def segments(self, index: int, number: int) -> SegmentNames:
         """Return how playlists and segments of a part are called in HLS output `index`, complete."""
@@ -241,7 +253,7 @@ class Names:
 
     def _learn_missing(self) -> None:
         segments = (path for one in self._segments for path in (one.playlist, one.prefix, one.live))
-        used = {token for path in (*self._paths, *segments) for token in tokens_of(path)}
+        used = {token for path in (*self._paths, *segments, *self._prefixes) for token in tokens_of(path)}
         self.learn(**dict.fromkeys(used - set(PART_TOKENS), UNKNOWN))
 
     def learn_source(self, tracks: Iterable[Track]) -> None:
@@ -276,16 +288,27 @@ class Names:
         except ContractError as error:
             raise ConfigurationError(f"segmentOutputs[{index}]: {error}") from None
 
+    def _with_prefix(self, prefix: str, index: int) -> str:
+        try:
+            refuse_meaningless(prefix, one_track=self._values.track_id is not None, resource=False)
+            return image_prefix(prefix, self._values)
+        except ContractError as error:
+            raise ConfigurationError(f"imageOutputs[{index}]: {error}") from None
+
 
 def _refuse_unfit(config: RecorderConfig) -> None:
     """Refuse outputs that cannot hold what is asked for; the schema of the resources does it before."""
     source = config.source
+    tracks = source if isinstance(source, TrackCompositeSource) else None
     if odd := unfit_durations([output.duration for output in config.segments]):
         raise ConfigurationError(f"segmentOutputs: {odd}")
+    if config.images and tracks is not None and not tracks.video_track_id:
+        raise ConfigurationError(
+            "imageOutputs: only an audio track is recorded: set videoTrackId, or remove imageOutputs"
+        )
     if config.segments:
         # Segments hold both; files beside them may hold the sound alone.
         return
-    tracks = source if isinstance(source, TrackCompositeSource) else None
     unfit = problem(
         [output.file_type for output in config.outputs],
         pictures=tracks is None or bool(tracks.video_track_id),

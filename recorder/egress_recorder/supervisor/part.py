@@ -10,10 +10,12 @@ from pathlib import Path
 from egress_recorder import ipc
 from egress_recorder.contract import EndReason, ExitCode, RecorderConfig
 from egress_recorder.errors import ConfigurationError
+from egress_recorder.imaging import ImageRequest
 from egress_recorder.segmentation import SegmentRequest
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.attempt import AttemptEnd, CaptureAttempt
 from egress_recorder.supervisor.delivery import Delivery
+from egress_recorder.supervisor.images import ImageLanes
 from egress_recorder.supervisor.process import CaptureChild
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.threads import in_thread
@@ -51,12 +53,14 @@ class PartRunner:
         *,
         account: Account,
         delivery: Delivery,
+        images: ImageLanes,
         on_media: Callable[[], None],
     ) -> None:
         self._config = config
         self._settings = settings
         self._account = account
         self._delivery = delivery
+        self._images = images
         self._on_media = on_media
         self._attempt: CaptureAttempt | None = None
         self._ending: EndReason | None = None
@@ -115,6 +119,9 @@ class PartRunner:
             if isinstance(event, ipc.SegmentClosed):
                 self._delivery.segment_closed(number, directory, event)
                 return
+            if isinstance(event, ipc.ImageMade):
+                self._images.made(number, directory, event)
+                return
             self._account.mirror(event, part=number, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
                 files = event.files
@@ -124,6 +131,7 @@ class PartRunner:
         end = await attempt.run(self._request(token, directory), on_event)
         self._attempt = None
         had_media = self._hand_over(end, number, directory=directory, files=files)
+        await self._images.sweep(number, directory)
         return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
 
     def _request(self, token: str, directory: Path) -> ipc.CaptureRequest:
@@ -143,6 +151,10 @@ class PartRunner:
             files=ledger.file_types,
             segments=tuple(
                 SegmentRequest(container=one.container, duration=one.duration) for one in config.segments
+            ),
+            images=tuple(
+                ImageRequest(interval=one.interval, codec=one.codec, width=one.width, height=one.height)
+                for one in config.images
             ),
             streaming=config.streaming,
             streams=self._account.streams.begin_part() if config.streaming else (),
