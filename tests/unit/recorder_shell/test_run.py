@@ -184,7 +184,7 @@ def test_a_missing_volume_fails_before_any_media(recorder: Recorder) -> None:
     recorder.volume.rmdir()
     began = time.monotonic()
     code, result = recorder.run()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert (code, result.phase) == (78, "Failed")
     assert "fileOutputs[0].pvc" in result.error
 
