@@ -19,24 +19,22 @@ The server on the same two cores copies all parts into one file at the end, whic
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import av
 from common import describe_machine, finish, parser, workspace
 from measured import ROOT, MeasuredProcess
 from pod_recorder import EGRESS_ID, PodRecorder
-from upload_loop import LOOP_SECONDS, make_loop
+from upload_check import check
+from upload_loop import make_loop
 
 from devstack.s3 import S3Server
-from egress_recorder.contract import Manifest, RecorderStatus
+from egress_recorder.contract import RecorderStatus
 from egress_recorder.media.values import MediaSpec
-from egress_recorder.partplan import MAX_PARTS
+from egress_recorder.partplan import GROWING, parts_of
 
 SPEC = MediaSpec(width=1280, height=720, framerate=30, video_bitrate=2200, audio_bitrate=128)
 MOST_TAIL, MEMORY, MEMORY_PER_HOUR = 3.0, 40.0, 25.0
@@ -44,43 +42,40 @@ MOST_TAIL, MEMORY, MEMORY_PER_HOUR = 3.0, 40.0, 25.0
 LEAST_BYTES_PER_HOUR = 1_000_000_000
 KEY = "bench/recording.mp4"
 MB = 1_000_000
+PATIENCE = 120.0
+"""Seconds for the tail, and beyond five times of what the feed should take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request of the upload that the server has answered."""
-
-    part: int
-    """0: it completes the upload."""
-    size: int
+COMPLETED = 0
+"""In a list of part numbers: the completion of the upload."""
 
 
 class AccessLog:
-    """What the S3 server says of the object's upload; each look returns what is new."""
+    """What the S3 server has answered of the object's upload; each look returns what is new."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = 0
 
-    def look(self) -> list[Request]:
-        """Return the successful PUTs of parts and the completion since the last look."""
+    def look(self) -> list[int]:
+        """Return the numbers of the parts that were stored since the last look, and `COMPLETED`."""
         with self._path.open("rb") as file:
             file.seek(self._position)
             new = file.read()
         whole = new[: new.rfind(b"\n") + 1]
         self._position += len(whole)
-        lines = (line.split() for line in whole.decode().splitlines())
-        return [request for words in lines if (request := _request(words)) is not None]
+        stored = (_stored(line.split()) for line in whole.decode().splitlines())
+        return [number for number in stored if number is not None]
 
 
-def _request(words: list[str]) -> Request | None:
-    """Return what a line tells; fields by their places in S3's format, the time takes two words."""
-    if len(words) < 15 or words[8] != KEY or words[10] != "200" or "uploadId=" not in words[9]:
+def _stored(words: list[str]) -> int | None:
+    """Return what a line tells; fields by their places in S3's format, in which the time takes two words."""
+    if len(words) < 11 or words[8] != KEY or words[10] != "200":
         return None
     query = dict(pair.partition("=")[::2] for pair in words[9].partition("?")[2].split("&"))
-    if "partNumber" in query:
-        return Request(int(query["partNumber"]), int(words[13]))
-    return Request(0, 0) if "CompleteMultipartUpload" in words[7] else None
+    if words[7].endswith("UploadPart"):
+        return int(query["partNumber"])
+    return COMPLETED if words[7].endswith("CompleteMultipartUpload") else None
 
 
 @dataclass(slots=True)
@@ -90,7 +85,8 @@ class Run:
     tail: float = 0.0
     last_part: float = 0.0
     """Seconds from the stop until the server had the last part."""
-    tail_bytes: int = 0
+    tail_parts: list[int] = field(default_factory=list)
+    """Numbers of the parts that the server had only after the stop."""
     waiting: int = 0
     """Bytes on disk at the stop that the server had not confirmed."""
     ended: float = 0.0
@@ -126,10 +122,17 @@ def into(server: S3Server, directory: Path) -> PodRecorder:
 
 
 def record(
-    recorder: PodRecorder, process: MeasuredProcess, log: AccessLog, *, seconds: float, local: Path
+    recorder: PodRecorder,
+    process: MeasuredProcess,
+    log: AccessLog,
+    *,
+    seconds: float,
+    speed: float,
+    local: Path,
 ) -> Run:
     """Record until there are `seconds` of media, stop, wait for the object and for the recorder's end."""
     run, told, started = Run(), time.monotonic(), 0.0
+    deadline = time.monotonic() + 5 * seconds / speed + PATIENCE
     status = recorder.status(process)
     while status.progress.duration < seconds:
         time.sleep(0.3)
@@ -139,6 +142,8 @@ def record(
             # The recorder removes its file when it is uploaded.
             os.link(next(recorder.scratch.glob("part-*/media.mp4")), local)
         run.requests += len(log.look())
+        if time.monotonic() > deadline:
+            sys.exit(f"the machine is too slow for --speed {speed:g}: {_line(status, process)}")
         if time.monotonic() > told + 10:
             told = time.monotonic()
             print(_line(status, process), flush=True)
@@ -146,22 +151,23 @@ def record(
     stopped = time.monotonic()
     recorder.stop()
     run.waiting = status.progress.bytes_written - status.progress.bytes_uploaded
-    while not run.tail and process.running and time.monotonic() < stopped + 120:
-        for request in log.look():
-            passed = time.monotonic() - stopped
+    alive = True
+    while alive and not run.tail and time.monotonic() < stopped + PATIENCE:
+        alive = process.running
+        for number in log.look():
             run.requests += 1
-            run.tail_bytes += request.size
-            if request.part:
-                run.last_part = passed
-            else:
+            passed = time.monotonic() - stopped
+            if number == COMPLETED:
                 run.tail = passed
+            else:
+                run.tail_parts.append(number)
+                run.last_part = passed
         time.sleep(0.01)
-    code = process.wait()
+    if not run.tail:
+        sys.exit(f"the upload was not completed within {PATIENCE:g} s of the stop:\n{process.log_tail()}")
+    if code := process.wait():
+        sys.exit(f"the recorder ended with exit code {code}:\n{process.log_tail()}")
     run.ended = time.monotonic() - stopped
-    if code != 0 or not run.tail:
-        sys.exit(
-            f"the recorder ended with exit code {code}, the upload was not completed:\n{process.log_tail()}"
-        )
     run.idle = max(sample.rss_mb for sample in process.samples if started - 4 < sample.at < started - 0.5)
     run.peak = max(sample.rss_mb for sample in process.samples)
     run.frames = recorder.result().progress.frames
@@ -174,64 +180,6 @@ def _line(status: RecorderStatus, process: MeasuredProcess) -> str:
         f"{numbers.duration / 60:.1f} min recorded, {numbers.bytes_written / MB:.0f} MB written,"
         f" {numbers.bytes_uploaded / MB:.0f} MB uploaded, RSS {process.samples[-1].rss_mb:.0f} MB"
     )
-
-
-def check(server: S3Server, local: Path, *, run: Run, directory: Path) -> tuple[list[str], int]:
-    """Compare the object with the local file and read it to its end; return problems and the number of parts."""
-    problems: list[str] = []
-    head = server.client().head_object(Bucket=server.bucket, Key=KEY)
-    parts = int(head["ETag"].strip('"').partition("-")[2])
-    copy = server.download(KEY, directory / "object.mp4")
-    manifest = Manifest.parse(server.read(f"bench/{EGRESS_ID}.json"))
-    hashes = {_sha256(copy), _sha256(local), manifest.media[0].sha256}
-    sizes = {head["ContentLength"], local.stat().st_size, manifest.parts[0].size}
-    print(
-        f"object: {head['ContentLength']} bytes in {parts} parts, SHA-256 {' / '.join(sorted(hashes))}",
-        flush=True,
-    )
-    if len(hashes) != 1 or len(sizes) != 1:
-        problems.append(f"object, local file and manifest differ: sizes {sizes}, hashes {hashes}")
-    problems += _media_problems(copy, run.frames)
-    left = server.client().list_multipart_uploads(Bucket=server.bucket).get("Uploads", ())
-    if left:
-        problems.append(f"{len(left)} uploads were left")
-    if parts >= MAX_PARTS:
-        problems.append(f"the object has {parts} parts, fewer than {MAX_PARTS} are allowed")
-    return problems, parts
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _media_problems(path: Path, frames: int) -> list[str]:
-    """Read all packets of the file and decode its last loop."""
-    times: dict[str, list[float]] = {"video": [], "audio": []}
-    with av.open(str(path)) as file:
-        for packet in file.demux():
-            if packet.dts is not None:
-                times[packet.stream.type].append(float(packet.dts * packet.time_base))
-    pictures, sound = times["video"], times["audio"]
-    end = pictures[-1]
-    with av.open(str(path)) as file:
-        file.seek(int((end - LOOP_SECONDS) * av.time_base))
-        last = [frame.time for frame in file.decode(video=0)]
-    print(
-        f"media: {len(pictures)} frames, {len(sound)} sound packets, {len(last)} last frames decode, end {end:.2f} s"
-    )
-    problems = []
-    if len(pictures) != frames:
-        problems.append(f"the object has {len(pictures)} frames, written were {frames}")
-    for kind, step in (("video", 1 / SPEC.framerate), ("audio", 1024 / 48_000)):
-        wrong = sum(abs(after - before - step) > 1e-3 for before, after in pairwise(times[kind]))
-        if wrong:
-            problems.append(f"{wrong} steps between {kind} packets are not {step:.4f} s")
-    if abs(sound[-1] - end) > 0.1 or len(last) < LOOP_SECONDS * SPEC.framerate or abs(last[-1] - end) > 1e-3:
-        problems.append(
-            f"the end at {end:.2f} s does not decode: {len(last)} frames, sound until {sound[-1]:.2f} s"
-        )
-    return problems
 
 
 def main() -> None:
@@ -262,13 +210,23 @@ def main() -> None:
                 run = record(recorder, process, AccessLog(access_log), seconds=seconds, local=local)
             finally:
                 process.kill()
-            problems, parts = check(server, local, run=run, directory=directory)
+            problems, parts = check(
+                server,
+                KEY,
+                local,
+                manifest=f"bench/{EGRESS_ID}.json",
+                frames=run.frames,
+                framerate=SPEC.framerate,
+            )
             size = local.stat().st_size
         finally:
             server.stop()
+    tail_bytes = sum(min(GROWING.length(n), size - GROWING.offset(n)) for n in run.tail_parts)
+    if parts != parts_of(size, GROWING):
+        problems.append(f"the object has {parts} parts, its plan has {parts_of(size, GROWING)}")
     growth, allowed = run.peak - run.idle, MEMORY + MEMORY_PER_HOUR * arguments.hours
     print(
-        f"at the stop {run.waiting / MB:.1f} MB waited; after it {run.tail_bytes / MB:.1f} MB were stored, the last part"
+        f"at the stop {run.waiting / MB:.1f} MB waited; after it {tail_bytes / MB:.1f} MB were stored, the last part"
         f" {run.last_part:.2f} s and the object {run.tail:.2f} s after the stop, the recorder's end {run.ended:.2f} s after it;"
         f" {run.requests} requests of the upload; RSS idle {run.idle:.0f} MB, at most {run.peak:.0f} MB"
     )
@@ -278,7 +236,7 @@ def main() -> None:
         problems.append(f"memory grew by {growth:.0f} MB, allowed are {allowed:.0f}")
     if size < LEAST_BYTES_PER_HOUR * arguments.hours:
         problems.append(f"the recording has {size / MB:.0f} MB only, its figures are no proof")
-    finish(problems, tail_s=run.tail, rss_growth_mb=growth, tail_mb=run.tail_bytes / MB, parts=float(parts))
+    finish(problems, tail_s=run.tail, rss_growth_mb=growth, tail_mb=tail_bytes / MB, parts=float(parts))
 
 
 if __name__ == "__main__":
