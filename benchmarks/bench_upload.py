@@ -207,7 +207,14 @@ def main() -> None:
             )
             process.start()
             try:
-                run = record(recorder, process, AccessLog(access_log), seconds=seconds, local=local)
+                run = record(
+                    recorder,
+                    process,
+                    AccessLog(access_log),
+                    seconds=seconds,
+                    speed=arguments.speed,
+                    local=local,
+                )
             finally:
                 process.kill()
             problems, parts = check(
