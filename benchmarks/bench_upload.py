@@ -14,20 +14,26 @@ local file (SHA-256 of both and of the manifest) and holds every frame and sound
 What the fast feed proves: the storage kept up with 40 recordings' rate, so that what waits at the stop is no less than
 it is in real time; the tables of the muxer and the parts of the upload are those of the whole length. What it does not:
 leaks that grow with the clock (`bench_recorder.py --soak`), a network that is slower than a recording, and the encoders.
-The server on the same two cores copies all parts into one file at the end, which S3 does not; that time is in tail_s.
+The server copies all parts into one file at the end, which S3 does not, and that time is in tail_s: its directory is in
+memory where /dev/shm has the room (2.3 GB per hour), or else the speed of the local disk would be the figure.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common import describe_machine, finish, parser, workspace
 from measured import ROOT, MeasuredProcess
 from pod_recorder import EGRESS_ID, PodRecorder
+from s3_access_log import COMPLETED, AccessLog
 from upload_check import check
 from upload_loop import make_loop
 
@@ -40,42 +46,24 @@ SPEC = MediaSpec(width=1280, height=720, framerate=30, video_bitrate=2200, audio
 MOST_TAIL, MEMORY, MEMORY_PER_HOUR = 3.0, 40.0, 25.0
 """Seconds; MB; MB."""
 LEAST_BYTES_PER_HOUR = 1_000_000_000
+SERVER_BYTES_PER_HOUR = 2_300_000_000
+"""The parts, and at the end for a moment the object too."""
 KEY = "bench/recording.mp4"
 MB = 1_000_000
 PATIENCE = 120.0
 """Seconds for the tail, and beyond five times of what the feed should take."""
 
 
-COMPLETED = 0
-"""In a list of part numbers: the completion of the upload."""
-
-
-class AccessLog:
-    """What the S3 server has answered of the object's upload; each look returns what is new."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._position = 0
-
-    def look(self) -> list[int]:
-        """Return the numbers of the parts that were stored since the last look, and `COMPLETED`."""
-        with self._path.open("rb") as file:
-            file.seek(self._position)
-            new = file.read()
-        whole = new[: new.rfind(b"\n") + 1]
-        self._position += len(whole)
-        stored = (_stored(line.split()) for line in whole.decode().splitlines())
-        return [number for number in stored if number is not None]
-
-
-def _stored(words: list[str]) -> int | None:
-    """Return what a line tells; fields by their places in S3's format, in which the time takes two words."""
-    if len(words) < 11 or words[8] != KEY or words[10] != "200":
-        return None
-    query = dict(pair.partition("=")[::2] for pair in words[9].partition("?")[2].split("&"))
-    if words[7].endswith("UploadPart"):
-        return int(query["partNumber"])
-    return COMPLETED if words[7].endswith("CompleteMultipartUpload") else None
+@contextmanager
+def s3_directory(directory: Path, hours: float) -> Iterator[Path]:
+    """Give a directory for the server: in memory where there is room, else below `directory`."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < SERVER_BYTES_PER_HOUR * hours:
+        print("/dev/shm is too small: the server's copying to the disk is part of tail_s", flush=True)
+        yield directory / "s3"
+        return
+    with tempfile.TemporaryDirectory(prefix="egress-bench-", dir=memory) as temporary:
+        yield Path(temporary)
 
 
 @dataclass(slots=True)
@@ -150,7 +138,7 @@ def record(
     print(_line(status, process), flush=True)
     stopped = time.monotonic()
     recorder.stop()
-    run.waiting = status.progress.bytes_written - status.progress.bytes_uploaded
+    run.waiting = local.stat().st_size - status.progress.bytes_uploaded
     alive = True
     while alive and not run.tail and time.monotonic() < stopped + PATIENCE:
         alive = process.running
@@ -192,12 +180,12 @@ def main() -> None:
     arguments = options.parse_args()
     describe_machine()
     seconds = arguments.hours * 3600
-    with workspace(arguments.keep) as directory:
+    with workspace(arguments.keep) as directory, s3_directory(directory, arguments.hours) as of_server:
         loop, local, access_log = (directory / name for name in ("loop.pickle", "local.mp4", "access.log"))
         for path in (local, access_log):
             path.unlink(missing_ok=True)
         make_loop(SPEC, loop)
-        server = S3Server(directory / "s3", progress=lambda _: None, access_log=access_log)
+        server = S3Server(of_server, progress=lambda _: None, access_log=access_log)
         server.start()
         try:
             recorder = into(server, directory)
@@ -210,7 +198,7 @@ def main() -> None:
                 run = record(
                     recorder,
                     process,
-                    AccessLog(access_log),
+                    AccessLog(access_log, KEY),
                     seconds=seconds,
                     speed=arguments.speed,
                     local=local,
