@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-browser bench-operator bench-start bench-align bench-sizing bench-outputs crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-browser bench-operator bench-start bench-align bench-sizing bench-outputs bench-upload crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -94,7 +94,7 @@ crds: $(VENV)/.synced  ## write crds/, what the chart has of it, and the tables 
 	$(RUN)/python docs/generate_reference.py
 	$(RUN)/python docs/generate_chart_reference.py
 
-bench: bench-recorder bench-encoder bench-sync bench-browser bench-align bench-start bench-operator bench-sizing bench-outputs  ## all figures of the README
+bench: bench-recorder bench-encoder bench-sync bench-browser bench-align bench-start bench-operator bench-sizing bench-outputs bench-upload  ## all figures of the README
 
 bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
 	@$(RUN)/python benchmarks/bench_recorder.py
@@ -129,8 +129,11 @@ bench-operator: $(VENV)/.synced  ## API calls and memory of the operator: 200 re
 bench-sizing: $(VENV)/.synced  ## CPU and memory of the recorder per preset: the table of docs/sizing.md
 	@$(RUN)/python benchmarks/bench_sizing.py
 
-bench-outputs: $(VENV)/.synced  ## CPU of three files from one capture beside one file; of sound alone beyond its reception
+bench-outputs: $(VENV)/.synced  ## CPU of several outputs from one capture beside one MP4; of sound alone beyond its reception
 	@$(RUN)/python benchmarks/bench_outputs.py
+
+bench-upload: $(VENV)/.synced  ## an hour, 1 GB, into a real S3 server: what is left to send after the stop, memory; 3 GB of disk, 3 minutes
+	@$(RUN)/python benchmarks/bench_upload.py
 
 clean:  ## remove what the checks and the demo left (the cache of built servers stays)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output

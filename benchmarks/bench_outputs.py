@@ -1,15 +1,17 @@
 """Measures what more outputs of one capture cost, and what a recording of sound alone costs beyond its reception.
 
-A publisher sends camera-like 720p30 and sound through a real livekit-server all the time. In alternation, for some seconds each:
+A publisher sends camera-like 720p30 and sound through a real livekit-server all the time. In alternation, for some seconds
+each, `egress-recorder run` as in a pod, into a volume:
 
-- `egress-recorder record -o a.mp4`, and the same with `-o a.mp3 -o a.ogg` beside it: one capture, one encoding of the pictures,
-  three of the sound;
-- `egress-recorder record -o a.ogg`, which does not receive the camera, and `benchmarks/reception.py`, which receives the same
-  sound and throws it away.
+- mp4: one MP4; every_kind: the same with HLS (4 s) and a stream to a real nginx-rtmp beside it; three: the MP4 with MP3 and
+  OGG beside it. Each is one capture and one encoding of the pictures;
+- ogg: an OGG alone, which does not receive the camera, and `benchmarks/reception.py`, which receives the same sound and
+  throws it away.
 
-CPU = user + system seconds of the whole process tree per second, from some seconds after its start (libraries, encoders and the
-join are left out). Figures: ratio = three files / one, to the end of the processes (finalising and storing included), medians
-of the rounds; audio_cpu = OGG less reception, while recording, CPU seconds per second. Target: audio_cpu at most 0.03.
+CPU = user + system seconds of the recorder's whole process tree (the stream's own process too, not nginx) per second, from
+some seconds after its start (libraries, encoders and the join are left out). Figures: ratio = every_kind / mp4, files_ratio =
+three / mp4, to the end of the processes (finalising and storing included); audio_cpu = ogg less reception, while recording,
+CPU seconds per second; medians of the rounds. Targets: ratio at most 1.15, audio_cpu at most 0.03.
 """
 
 from __future__ import annotations
@@ -17,41 +19,105 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from common import describe_machine, finish, livekit, parser, publisher, record_for, recorder, workspace
+from common import describe_machine, finish, livekit, parser, publisher, record_for, workspace
 from measured import ROOT, MeasuredProcess
+from pod_recorder import EGRESS_ID, VOLUME, PodRecorder
 
 from devstack.livekit import LiveKitServer
+from devstack.streamservers import MISSING_RTMP, RtmpReceiver, free_port, has_rtmp
 from egress_recorder.supervisor.request import Server
 
 RAMP_UP = 10.0
 """Seconds until the publisher sends at its bitrate."""
 SETTLE = 5.0
 """Seconds after the start of a process that are not counted."""
-MOST_AUDIO_CPU = 0.03
+MOST_RATIO, MOST_AUDIO_CPU = 1.15, 0.03
 ROOM, IDENTITY = "bench-outputs", "alice"
+SEGMENT_SECONDS = 4
+HLS = {
+    "playlist": "hls/all.m3u8",
+    "livePlaylist": "hls/live.m3u8",
+    "prefix": "hls/seg",
+    "duration": SEGMENT_SECONDS,
+}
 
 
-def recording(server: LiveKitServer, directory: Path, name: str, *extensions: str) -> MeasuredProcess:
-    """Return a recorder into one file per extension."""
-    paths = [directory / f"{name}{extension}" for extension in extensions]
-    for path in paths:
-        path.unlink(missing_ok=True)
-    more = [word for path in paths[1:] for word in ("-o", str(path))]
-    return recorder(server, ROOM, paths[0], *more)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The outputs of one recording; images have their place here as soon as there are any."""
+
+    files: Sequence[str] = (".mp4",)
+    segments: bool = False
+    stream: str = ""
+    """URL of a stream."""
+
+    def config(self) -> Mapping[str, Any]:
+        """Return the fields of the recorder's configuration."""
+        types = {".mp4": "MP4", ".mp3": "MP3", ".ogg": "OGG"}
+        files = [
+            {"filepath": f"a{extension}", "fileType": types[extension], "destination": VOLUME}
+            for extension in self.files
+        ]
+        segments = [{**HLS, "destination": VOLUME}] if self.segments else []
+        return {"outputs": files, "segments": segments, "streaming": bool(self.stream)}
 
 
-def receiving(server: LiveKitServer, directory: Path, name: str) -> MeasuredProcess:
-    """Return a process that only receives the sound."""
-    keys = Server(url=server.url, api_key=server.api_key, api_secret=server.api_secret)
-    return MeasuredProcess(
-        command=[sys.executable, str(ROOT / "benchmarks" / "reception.py"), IDENTITY],
-        environment={"LIVEKIT_URL": server.url, "LIVEKIT_TOKEN": keys.token(room=ROOM, identity=name)},
-        log=directory / f"{name}.log",
-    )
+class Recording:
+    """One contestant's turn."""
+
+    def __init__(self, server: LiveKitServer, directory: Path, wanted: Wanted) -> None:
+        keys = Server(url=server.url, api_key=server.api_key, api_secret=server.api_secret)
+        self._wanted = wanted
+        self._pod = PodRecorder(
+            directory,
+            {
+                "url": server.url,
+                "roomName": ROOM,
+                "source": {"kind": "participant", "identity": IDENTITY},
+                **wanted.config(),
+            },
+            token=keys.token(room=ROOM, identity=EGRESS_ID),
+            streams=[{"key": "bench", "protocol": "rtmp", "url": wanted.stream}] if wanted.stream else [],
+        )
+        self.process = self._pod.process()
+
+    def run(self, seconds: float) -> str:
+        """Record; return its memory before the stop. Exits when an output has not what it should have."""
+        memory = record_for(self.process, seconds, stop=self._pod.stop)
+        result = self._pod.result()
+        recorded = result.parts[0].duration
+        stored = sum(one.segment_count for one in result.segment_results)
+        problems = [one.error for one in result.stream_results if one.error or one.retries]
+        if self._wanted.segments and stored < int(recorded / SEGMENT_SECONDS):
+            problems.append(f"{stored} segments of {recorded:.1f} s")
+        if problems or not all((self._pod.volume / f"a{one}").exists() for one in self._wanted.files):
+            sys.exit(f"an output is not as it should be {problems}:\n{self.process.log_tail()}")
+        return str(memory)
+
+
+class Reception:
+    """A process that only receives the sound."""
+
+    def __init__(self, server: LiveKitServer, directory: Path) -> None:
+        keys = Server(url=server.url, api_key=server.api_key, api_secret=server.api_secret)
+        directory.mkdir(parents=True)
+        self.process = MeasuredProcess(
+            command=[sys.executable, str(ROOT / "benchmarks" / "reception.py"), IDENTITY],
+            environment={
+                "LIVEKIT_URL": server.url,
+                "LIVEKIT_TOKEN": keys.token(room=ROOM, identity="listener"),
+            },
+            log=directory / "reception.log",
+        )
+
+    def run(self, seconds: float) -> str:
+        """Receive; return the memory before the end."""
+        return str(record_for(self.process, seconds))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +130,47 @@ class Cost:
     """To its end."""
 
 
-def cost(process: MeasuredProcess, seconds: float) -> Cost:
+def cost(name: str, turn: Recording | Reception, seconds: float) -> Cost:
     """Run it; return what it costs, and print that with its memory."""
-    memory = record_for(process, SETTLE + seconds)
+    memory = turn.run(SETTLE + seconds)
+    process = turn.process
     begin, end = process.started_at + SETTLE, process.interrupted_at
     before = process.cpu_at(begin)
     used = [(cpu - before) / (end - begin) for cpu in (process.cpu_at(end), process.total_cpu)]
-    name = process.log.stem if process.log else ""
     print(f"{name}: {used[0]:.4f} CPU s/s, {used[1]:.4f} with its end, {memory}", flush=True)
     return Cost(*used)
+
+
+def receiver(directory: Path) -> RtmpReceiver | None:
+    """Return a started nginx, None where it is not installed."""
+    if not has_rtmp():
+        return None
+    directory.mkdir(parents=True, exist_ok=True)
+    nginx = RtmpReceiver(directory, free_port())
+    nginx.start()
+    return nginx
+
+
+def measure(
+    directory: Path, *, rounds: int, seconds: float, nginx: RtmpReceiver | None
+) -> dict[str, list[Cost]]:
+    """Let the contestants run in turns."""
+    costs: dict[str, list[Cost]] = {}
+    stream = nginx.url("bench") if nginx else ""
+    with livekit(directory) as server, publisher(server, ROOM, "--content", "camera", "--bitrate", "2000"):
+        contestants: dict[str, Callable[[Path], Recording | Reception]] = {
+            "mp4": lambda turn: Recording(server, turn, Wanted()),
+            "every_kind": lambda turn: Recording(server, turn, Wanted(segments=True, stream=stream)),
+            "three": lambda turn: Recording(server, turn, Wanted((".mp4", ".mp3", ".ogg"))),
+            "ogg": lambda turn: Recording(server, turn, Wanted((".ogg",))),
+            "reception": lambda turn: Reception(server, turn),
+        }
+        time.sleep(RAMP_UP)
+        for number in range(1, rounds + 1):
+            for name, make in contestants.items():
+                turn = f"{name}-{number}"
+                costs.setdefault(name, []).append(cost(turn, make(directory / turn), seconds))
+    return costs
 
 
 def main() -> None:
@@ -82,29 +180,35 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=3, help="alternations (3)")
     arguments = options.parse_args()
     describe_machine()
-    costs: dict[str, list[Cost]] = {}
-    with workspace(arguments.keep) as directory, livekit(directory) as server:
-        contestants: dict[str, Callable[[str], MeasuredProcess]] = {
-            "mp4": lambda name: recording(server, directory, name, ".mp4"),
-            "three": lambda name: recording(server, directory, name, ".mp4", ".mp3", ".ogg"),
-            "ogg": lambda name: recording(server, directory, name, ".ogg"),
-            "reception": lambda name: receiving(server, directory, name),
-        }
-        with publisher(server, ROOM, "--content", "camera", "--bitrate", "2000"):
-            time.sleep(RAMP_UP)
-            for number in range(1, arguments.rounds + 1):
-                for name, make in contestants.items():
-                    costs.setdefault(name, []).append(cost(make(f"{name}-{number}"), arguments.seconds))
+    problems = []
+    with workspace(arguments.keep) as directory:
+        nginx = receiver(directory / "rtmp")
+        try:
+            costs = measure(directory, rounds=arguments.rounds, seconds=arguments.seconds, nginx=nginx)
+            if nginx is None:
+                problems.append(f"the stream is left out: {MISSING_RTMP}")
+            elif len(nginx.recordings()) < arguments.rounds:
+                problems.append(f"nginx has {len(nginx.recordings())} streams of {arguments.rounds}")
+        finally:
+            if nginx is not None:
+                nginx.kill()
     steady = {name: statistics.median(one.steady for one in values) for name, values in costs.items()}
     whole = {name: statistics.median(one.whole for one in values) for name, values in costs.items()}
-    audio = steady["ogg"] - steady["reception"]
+    ratio, audio = whole["every_kind"] / whole["mp4"], steady["ogg"] - steady["reception"]
     print(", ".join(f"{name} {value:.4f}" for name, value in steady.items()) + " CPU s/s while recording")
-    problems = []
+    if ratio > MOST_RATIO:
+        problems.append(f"MP4, HLS and a stream cost {ratio:.3f} of the MP4, allowed are {MOST_RATIO}")
     if audio > MOST_AUDIO_CPU:
         problems.append(
             f"sound alone costs {audio:.4f} CPU s/s beyond reception, allowed are {MOST_AUDIO_CPU}"
         )
-    finish(problems, ratio=whole["three"] / whole["mp4"], mp4_cpu=whole["mp4"], audio_cpu=audio)
+    finish(
+        problems,
+        ratio=ratio,
+        files_ratio=whole["three"] / whole["mp4"],
+        mp4_cpu=whole["mp4"],
+        audio_cpu=audio,
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -68,10 +68,10 @@ def recorder(
     )
 
 
-def record_for(process: MeasuredProcess, seconds: float) -> Memory:
+def record_for(process: MeasuredProcess, seconds: float, *, stop: Callable[[], None] | None = None) -> Memory:
     """Start a recorder, let it run, stop it as a user does; return its memory before the stop.
 
-    Exits with the recorder's log when it fails.
+    `stop`: how it is asked to, absent: by Ctrl-C. Exits with the recorder's log when it fails.
     """
     memory = Memory()
     process.start()
@@ -81,7 +81,11 @@ def record_for(process: MeasuredProcess, seconds: float) -> Memory:
             time.sleep(min(0.5, max(0.0, deadline - time.monotonic())))
         if process.running:
             memory = process.memory()
-            process.interrupt()
+            if stop is None:
+                process.interrupt()
+            else:
+                process.interrupted_at = time.time()
+                stop()
         code = process.wait()
     finally:
         process.kill()

@@ -23,9 +23,16 @@ class S3Server:
     """An S3 endpoint with one bucket; more by ``client().create_bucket``."""
 
     def __init__(
-        self, directory: Path, *, bucket: str = "recordings", progress: Callable[[str], None] = say
+        self,
+        directory: Path,
+        *,
+        bucket: str = "recordings",
+        progress: Callable[[str], None] = say,
+        access_log: Path | None = None,
     ) -> None:
+        """`access_log`: gets a line per request when it is answered, in the format of S3's server access log."""
         self.directory = directory
+        self.access_log = access_log
         self.bucket = bucket
         self.region = REGION
         self.endpoint = f"http://{LOOPBACK}:{free_port()}"
@@ -53,6 +60,8 @@ class S3Server:
                 "--region",
                 REGION,
             ]
+            if self.access_log is not None:
+                command += ["--access-log", self.access_log]
             command += ["--health", _HEALTH, "posix"]
             # Metadata as files: extended attributes are missing on some temporary file systems.
             command += ["--sidecar", str(metadata), str(data)]
