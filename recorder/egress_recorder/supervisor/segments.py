@@ -35,7 +35,10 @@ _LAST_TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
+    capture: int
+    """The part that its capture process began with: it gives names and playlist."""
     part: int
+    """The part that counts it: that of the files that grew when it was closed."""
     path: Path
     segment: ipc.SegmentClosed
 
@@ -66,44 +69,54 @@ class SegmentLane:
         self._output: Output | None = None
         self._target: Target | None = None
         self._playlists: Playlists | None = None
-        self._part = 0
+        self._capture = self._part = 0
         self._sums: dict[int, tuple[float, int]] = {}
         self._last: dict[int, ipc.SegmentClosed] = {}
         self._crashed: set[int] = set()
         self._later: list[_Waiting] = []
         self._failures: list[RecorderError] = []
 
-    def closed(self, part: int, path: Path, segment: ipc.SegmentClosed) -> None:
-        """Take over a segment that is complete."""
+    def closed(
+        self, capture: int, path: Path, segment: ipc.SegmentClosed, *, part: int | None = None
+    ) -> None:
+        """Take over a segment that is complete, of the capture process that began with part `capture`.
+
+        `part`: the one that is being written now, where that is another one: files end, segments go on.
+        """
+        part = part or capture
         duration, size = self._sums.get(part, (0.0, 0))
         self._sums[part] = (duration + segment.duration, size + segment.size)
-        self._last[part] = segment
-        self._enqueue(_Waiting(part=part, path=path, segment=segment))
+        self._last[capture] = segment
+        self._enqueue(_Waiting(capture=capture, part=part, path=path, segment=segment))
 
     def _enqueue(self, waiting: _Waiting) -> None:
-        if self._crashed and waiting.part > min(self._crashed):
+        if self._crashed and waiting.capture > min(self._crashed):
             self._later.append(waiting)
         else:
             self._queue.put_nowait(waiting)
 
-    def crashed(self, part: int) -> None:
-        """The capture process of a part has crashed and `salvage` follows: until then later parts' segments wait."""
-        self._crashed.add(part)
+    def crashed(self, capture: int) -> None:
+        """The capture process that began with a part has crashed and `salvage` follows: until then later segments wait."""
+        self._crashed.add(capture)
 
-    async def salvage(self, part: int, directory: Path, *, command: Sequence[str], room: int) -> None:
+    async def salvage(
+        self, capture: int, directory: Path, *, command: Sequence[str], room: int, part: int | None = None
+    ) -> None:
         """Take over what a crashed capture process left in its directory: the segment that grew, as far as it goes."""
         try:
-            await self._salvage(part, directory, command=command, room=room)
+            await self._salvage(capture, directory, command=command, room=room, part=part)
         finally:
-            self._crashed.discard(part)
+            self._crashed.discard(capture)
             later, self._later = self._later, []
             for waiting in later:
                 self._enqueue(waiting)
 
-    async def _salvage(self, part: int, directory: Path, *, command: Sequence[str], room: int) -> None:
-        began = self._account.ledger.own(part).started_at
+    async def _salvage(
+        self, capture: int, directory: Path, *, command: Sequence[str], room: int, part: int | None
+    ) -> None:
+        began = self._account.ledger.own(capture).started_at
         while True:
-            last = self._last.get(part)
+            last = self._last.get(capture)
             number = 0 if last is None else last.number + 1
             path = directory / f"{number:05d}{EXTENSIONS[self._wanted.container]}"
             left = await salvage(path, command=command, room=room)
@@ -121,7 +134,7 @@ class SegmentLane:
                 started_at=began if last is None else last.started_at + timedelta(seconds=last.duration),
                 size=size.st_size,
             )
-            self.closed(part, left.path, segment)
+            self.closed(capture, left.path, segment, part=part)
 
     def sum_of(self, part: int) -> tuple[float, int]:
         """Return seconds and bytes of a part's segments."""
@@ -147,7 +160,7 @@ class SegmentLane:
         return self._failures
 
     async def _store(self, waiting: _Waiting) -> None:
-        names = self._account.names.segments(self._index, waiting.part)
+        names = self._account.names.segments(self._index, waiting.capture)
         segment = waiting.segment
         key = segment_key(
             names.prefix,
@@ -160,7 +173,7 @@ class SegmentLane:
         while True:
             try:
                 uploaded = uploaded or await self._upload(key, waiting.path)
-                playlists = await self._playlists_of(waiting.part)
+                playlists = await self._playlists_of(waiting.capture)
                 break
             except MediaError as error:
                 self._failures.append(error)
@@ -176,10 +189,10 @@ class SegmentLane:
                 uri="",
                 duration=segment.duration,
                 at=segment.started_at,
-                discontinuity=waiting.part != self._part,
+                discontinuity=waiting.capture != self._capture,
             ),
         )
-        self._part = waiting.part
+        self._capture, self._part = waiting.capture, waiting.part
         await in_thread("remove", lambda: waiting.path.unlink(missing_ok=True))
         await publish_or_log(playlists, self._name)
         self._tell(waiting.part, playlists)
@@ -213,7 +226,7 @@ class SegmentLane:
         assert self._target is not None
         names = self._account.names.segments(self._index, part)
         if self._playlists is not None and (
-            part == self._part or not self._account.names.per_part(self._index)
+            part == self._capture or not self._account.names.per_part(self._index)
         ):
             return self._playlists
         if self._playlists is not None:
