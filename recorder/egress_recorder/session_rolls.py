@@ -40,7 +40,8 @@ class Rolls:
         assert self._seconds is not None
         self._count += 1
         until = float(self._seconds * self._count)
-        self._waiting.append(_Rolled(roll, until, numbers_until(until)))
+        numbers = replace(numbers_until(until), bytes_written=roll.bytes_written)
+        self._waiting.append(_Rolled(roll, until, numbers))
 
     def take(self) -> list[_Rolled]:
         """Return what was noted since the last call, to be told by `tell`."""

@@ -6,6 +6,7 @@ last one repeats):
   media     bytes of the first file, each other one has one more; absent: no media
   segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes
   open      true: a segment more, which is not closed
+  rolls     how often the files are completed and new ones begun, each with the bytes of `media` and 2 s of a segment
   problems  of the progress reports
   progress  number of progress reports (default 1)
   then      end | crash | wait (for a command) | ignore-stop | end-no-exit | silent (recording, then no report)
@@ -70,6 +71,26 @@ class Fake:
                 "progress", progress=self.progress, recording=True, problems=self.step.get("problems", {})
             )
 
+    def roll(self, number: int, size: int) -> None:
+        done = [path.name for path in (*self.paths, *self.segments)]
+        self.paths = [path.with_name(f"media-{number + 1}{path.suffix}") for path in self.paths]
+        for one, path in enumerate(self.paths):
+            path.write_bytes(b"M" * (size + one))
+        at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
+        self.send(
+            "files",
+            files=done,
+            next_files=[path.name for path in (*self.paths, *self.segments)],
+            until=2.0 * number,
+            at=at.isoformat(),
+            progress={"duration": 2.0, "bytes_written": size, "frames": 60},
+        )
+        for output, path in enumerate(self.segments):
+            segment = self.step.get("segments", 0) + number - 1
+            self.segment(output, path / f"{segment:05d}.ts", segment, size)
+        self.progress = {"duration": 2.0, "bytes_written": size, "frames": 60}
+        self.send("progress", progress=self.progress, recording=True)
+
     def segment(self, output: int, path: Path, number: int, size: int) -> None:
         path.write_bytes(b"S" * size)
         at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
@@ -129,6 +150,8 @@ class Fake:
             self.send("joined", room_id="RM_fake")
         if "media" in self.step:
             self.media(self.step["media"])
+        for number in range(1, self.step.get("rolls", 0) + 1):
+            self.roll(number, self.step["media"])
         match self.step["then"]:
             case "end":
                 self.ended()

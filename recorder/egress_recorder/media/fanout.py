@@ -66,7 +66,7 @@ class FanOut:
                 output.write(packet)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this output's alone
                 self._drop(output, error)
-        if self._turning and all(output.crossed for output in self._turning):
+        while self._turning and all(output.crossed for output in self._turning):
             self._roll()
 
     def _roll(self) -> None:
@@ -88,7 +88,8 @@ class FanOut:
         kept = {name: sentence for name, sentence in told.items() if name in self.filenames}
         self.problems = {**kept, **still}
         self._before = {output: output.bytes_written for output in self._before}
-        self._rolled(Roll(names, told, self.filenames))
+        written = self._completed + sum(self._before.values())
+        self._rolled(Roll(names, told, self.filenames, written))
 
     def close(self) -> None:
         """Complete all files. Raises MediaError when none could be completed; closing twice is harmless."""

@@ -84,3 +84,5 @@ class Roll:
     problems: dict[str, str]
     """Sentence by name of each that is not whole."""
     next_filenames: tuple[str, ...]
+    bytes_written: int
+    """Of the whole capture up to here."""

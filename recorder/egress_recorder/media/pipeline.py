@@ -74,9 +74,8 @@ class Pipeline:
         self._numbers = Numbers()
         self.journal = Journal()
         self._frames, self._cut, self._recording = 0, 0, False
-        self._ahead = 0
-        """Of the frames those of the newest file that has any, which may not have begun for the sound."""
-        self._file = 0
+        self._frames_of: dict[int, int] = {}
+        """By file: pictures are in the next one a moment before the sound."""
         self._video: VideoEncoder | None = None
         self._audio: list[AudioEncoder] = []
         self._written = 0.0
@@ -167,8 +166,8 @@ class Pipeline:
         """Return the numbers up to the end of a file, at media time `seconds`; for the media thread, when it has rolled."""
         self._count()
         begun = round(seconds / (self._spec.file_seconds or seconds))
-        ahead = self._ahead if self._file >= begun else 0
-        return replace(self._numbers, duration=seconds, frames=self._frames - ahead)
+        frames = sum(count for file, count in self._frames_of.items() if file < begun)
+        return replace(self._numbers, duration=seconds, frames=frames)
 
     # ---- media thread ------------------------------------------------------------------------------------
 
@@ -269,9 +268,8 @@ class Pipeline:
     def _note_frame(self, packet: EncodedPacket) -> None:
         assert packet.packet.pts is not None
         file = self._spec.file_of(packet.packet.pts)
+        self._frames_of[file] = self._frames_of.get(file, 0) + 1
         self._frames += 1
-        self._ahead = self._ahead + 1 if file == self._file else 1
-        self._file = file
 
     def _file_time(self, at: float) -> float:
         return max(0.0, at - (self._timeline.origin or at))

@@ -30,11 +30,12 @@ class RollingOutput:
         assert spec.file_seconds is not None
         self._container, self._directory, self._spec = container, directory, spec
         self._seconds = spec.file_seconds
-        self._kinds: set[Kind] = {kind for kind in ("video", "audio") if getattr(spec, kind)}
         self._number = 0
         self._file = self._open(0)
-        self._next: ContainerOutput | None = None
-        self._crossed: set[Kind] = set()
+        self._later: dict[int, ContainerOutput] = {}
+        kinds: dict[Kind, bool] = {"video": spec.video, "audio": spec.audio}
+        self._reached = {kind: 0 for kind, there in kinds.items() if there}
+        """The file that the newest packet of each kind is in."""
 
     @property
     def filename(self) -> str:
@@ -54,24 +55,26 @@ class RollingOutput:
     @property
     def crossed(self) -> bool:
         """True when pictures and sound have passed the boundary."""
-        return self._crossed == self._kinds
+        return min(self._reached.values()) > self._number
 
     def write(self, packet: EncodedPacket) -> None:
         """Write one packet into its file."""
         assert packet.packet.pts is not None
         assert packet.packet.time_base is not None
-        if packet.packet.pts * packet.packet.time_base < self._seconds * (self._number + 1):
+        number = int(packet.packet.pts * packet.packet.time_base // self._seconds)
+        self._reached[packet.kind] = number
+        if number <= self._number:
             self._file.write(packet)
             return
-        if self._next is None:
-            self._next = self._open(self._number + 1)
-        self._next.write(packet)
-        self._crossed.add(packet.kind)
+        if number not in self._later:
+            self._later[number] = self._open(number)
+        self._later[number].write(packet)
 
     def roll(self) -> int:
         """Complete the file and return its bytes; the next one is the file from now on, whatever comes of it."""
-        done, self._file = self._file, self._next or self._open(self._number + 1)
-        self._number, self._next, self._crossed = self._number + 1, None, set()
+        done, self._number = self._file, self._number + 1
+        later = self._later
+        self._file = later.pop(self._number) if self._number in later else self._open(self._number)
         done.close()
         return done.bytes_written
 
@@ -81,9 +84,8 @@ class RollingOutput:
 
     def close(self) -> None:
         """Complete the file. What had passed the boundary alone, a moment of pictures or sound, is left out."""
-        if self._next is not None:
-            self._next.abandon()
-        self._next = None
+        while self._later:
+            self._later.popitem()[1].abandon()
         self._file.close()
 
     def _open(self, number: int) -> ContainerOutput:
