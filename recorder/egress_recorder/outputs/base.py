@@ -89,6 +89,7 @@ class ContainerOutput:
         self._container: OutputContainer | None = None
         self._streams: dict[Kind, Stream] = {}
         self._last: dict[Kind, int] = {}
+        self._shift: dict[Kind, int] = {}
         self._waiting: deque[EncodedPacket] = deque()
         self._samples = 0
         self._closed = False
@@ -151,8 +152,10 @@ class ContainerOutput:
         assert self._container is not None
         stream = self._streams.get(item.kind)
         assert item.packet.dts is not None
-        assert item.packet.time_base is not None
-        shift = int(self._begins / item.packet.time_base)
+        if item.kind not in self._shift:
+            assert item.packet.time_base is not None
+            self._shift[item.kind] = int(self._begins / item.packet.time_base)
+        shift = self._shift[item.kind]
         dts = item.packet.dts - shift
         # One packet the muxer would refuse must not end a lane; equal or smaller times are left out.
         if stream is None or dts <= self._last.get(item.kind, -1):

@@ -59,9 +59,7 @@ class RollingOutput:
 
     def write(self, packet: EncodedPacket) -> None:
         """Write one packet into its file."""
-        assert packet.packet.pts is not None
-        assert packet.packet.time_base is not None
-        number = int(packet.packet.pts * packet.packet.time_base // self._seconds)
+        number = self._file_of(packet)
         self._reached[packet.kind] = number
         if number <= self._number:
             self._file.write(packet)
@@ -69,6 +67,13 @@ class RollingOutput:
         if number not in self._later:
             self._later[number] = self._open(number)
         self._later[number].write(packet)
+
+    def _file_of(self, packet: EncodedPacket) -> int:
+        # Whole numbers: this is asked of every packet, and a float may be a hair below the boundary.
+        pts, step, length = packet.packet.pts, packet.packet.time_base, self._seconds
+        assert pts is not None
+        assert step is not None
+        return pts * step.numerator * length.denominator // (step.denominator * length.numerator)
 
     def roll(self) -> int:
         """Complete the file and return its bytes; the next one is the file from now on, whatever comes of it."""
