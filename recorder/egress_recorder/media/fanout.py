@@ -75,7 +75,7 @@ class FanOut:
             name = output.filename
             size = output.bytes_written
             if output not in self._turning:
-                output.pass_over()
+                self._completed += output.pass_over()
                 still[output.filename] = self.problems[name]
                 continue
             try:

@@ -72,8 +72,8 @@ class RollingFile(Output, Protocol):
     def roll(self) -> int:
         """Complete the file, return its bytes and go on in the next one, also when that raises MediaError."""
 
-    def pass_over(self) -> None:
-        """Take the name of the next file without writing one: this output has failed."""
+    def pass_over(self) -> int:
+        """Take the name of the next file without writing one, return the bytes of this one: the output has failed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class RollingOutput:
         assert spec.file_seconds is not None
         self._container, self._directory, self._spec = container, directory, spec
         self._seconds = spec.file_seconds
-        self._number = 0
+        self._number, self._given_up = 0, False
         self._file = self._open(0)
         self._later: dict[int, ContainerOutput] = {}
         kinds: dict[Kind, bool] = {"video": spec.video, "audio": spec.audio}
@@ -50,7 +50,7 @@ class RollingOutput:
     @property
     def bytes_written(self) -> int:
         """Of the file that is not complete yet."""
-        return self._file.bytes_written
+        return 0 if self._given_up else self._file.bytes_written
 
     @property
     def crossed(self) -> bool:
@@ -83,9 +83,11 @@ class RollingOutput:
         done.close()
         return done.bytes_written
 
-    def pass_over(self) -> None:
-        """Take the next file's name."""
+    def pass_over(self) -> int:
+        """Take the next file's name; return the bytes of the one before. The file itself may be gone by now."""
+        size, self._given_up = self.bytes_written, True
         self._number += 1
+        return size
 
     def close(self) -> None:
         """Complete the file. What had passed the boundary alone, a moment of pictures or sound, is left out."""

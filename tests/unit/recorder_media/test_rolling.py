@@ -188,9 +188,15 @@ def test_a_file_that_fails_has_no_next_one_and_the_others_have(tmp_path: Path) -
     mp3 = replace(spec_of("MP3", "mp3"), file_seconds=Fraction(6, 5))
     mp4 = replace(spec_of("MP4", "aac"), file_seconds=Fraction(6, 5))
     rolls: list[Roll] = []
+
+    def delivered(roll: Roll) -> None:
+        rolls.append(roll)
+        for name in roll.filenames:
+            (tmp_path / name).unlink(missing_ok=True)
+
     fan_out = FanOut(
         [Failing(OUTPUTS["MP3"], tmp_path, mp3), RollingOutput(OUTPUTS["MP4"], tmp_path, mp4)],
-        rolled=rolls.append,
+        rolled=delivered,
     )
     sound = [packet for packet in encoded(mp3) if packet.kind == "audio"]
     for packet in sorted((*encoded(mp4), *sound), key=lambda packet: packet.file_time):
@@ -199,8 +205,10 @@ def test_a_file_that_fails_has_no_next_one_and_the_others_have(tmp_path: Path) -
     sentence = "writing media.mp3 failed: full"
     assert [roll.problems for roll in rolls] == [{"media.mp3": sentence}, {"media-2.mp3": sentence}]
     assert fan_out.problems == {"media-3.mp3": sentence}
-    assert [path.name for path in files_of(tmp_path, "MP3")] == ["media.mp3"]
-    assert len(files_of(tmp_path, "MP4")) == 3
+    assert files_of(tmp_path, "MP3") == []
+    assert [path.name for path in files_of(tmp_path, "MP4")] == ["media-3.mp4"]
+    assert fan_out.sizes == (0, (tmp_path / "media-3.mp4").stat().st_size)
+    assert rolls[1].bytes_written > rolls[0].bytes_written > 0
 
 
 def test_a_kill_leaves_the_file_before_whole_and_of_the_next_one_what_was_written(tmp_path: Path) -> None:
