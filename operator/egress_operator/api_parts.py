@@ -207,7 +207,7 @@ class Limits(ApiModel):
         max_length=32,
         description="A new file begins, without a gap, when one is so long; absent: 6h. Up to a minute later where"
         " pictures and sound can be cut at the same moment (docs/outputs). Segments and streams go on.",
-        json_schema_extra=duration_rule("limits.maxFileDuration", zero=True, least="1m"),
+        json_schema_extra=duration_rule("limits.maxFileDuration", zero=True, least="5m"),
     )
     max_parts: int | None = Field(
         default=None,

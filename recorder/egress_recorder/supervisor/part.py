@@ -118,6 +118,9 @@ class PartRunner:
                 self._delivery.segment_closed(number, directory, event, capture=capture)
                 return
             if isinstance(event, ipc.FilesClosed):
+                if not self._account.ledger.is_own(number):
+                    logger.warning("files that never began are left out", extra={"files": event.files})
+                    return
                 number = self._next_files(number, directory, event, capture=capture)
                 files = event.next_files
                 return
