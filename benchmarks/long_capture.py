@@ -79,7 +79,6 @@ class FedSource:
         start = CLOCK.now
         self._sink.opened("TR_v", "video", start)
         self._sink.opened("TR_a", "audio", start)
-        done = self._mark()
         for media in _blocks():
             if self._left.is_set():
                 return
@@ -89,15 +88,15 @@ class FedSource:
                 else:
                     self._sink.samples("TR_a", data, start + at)
                 CLOCK.now = max(CLOCK.now, start + at)
-            # The media thread is at most one block behind, so that its mailbox drops nothing.
-            before, done = done, self._mark()
-            before.wait()
-        done.wait()
+            # Two rounds of the media thread: in the first it takes the block, before the second it has encoded it. So it is never
+            # behind, whatever else the machine does.
+            self._pass()
+            self._pass()
 
-    def _mark(self) -> threading.Event:
+    def _pass(self) -> None:
         reached = threading.Event()
         self._sink._mailbox.put("control", reached.set)  # noqa: SLF001 - nobody else has to know how far it is
-        return reached
+        reached.wait()
 
 
 def _blocks() -> Iterator[list[tuple[float, str, bytes]]]:

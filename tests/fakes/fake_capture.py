@@ -87,11 +87,11 @@ class Fake:
         )
         for output, path in enumerate(self.segments):
             segment = self.step.get("segments", 0) + number - 1
-            self.segment(output, path / f"{segment:05d}.ts", segment, size)
+            self.segment(output, path / f"{segment:05d}.ts", segment, size, start=2.0 * number)
         self.progress = {"duration": 2.0, "bytes_written": size, "frames": 60}
         self.send("progress", progress=self.progress, recording=True)
 
-    def segment(self, output: int, path: Path, number: int, size: int) -> None:
+    def segment(self, output: int, path: Path, number: int, size: int, start: float | None = None) -> None:
         path.write_bytes(b"S" * size)
         at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
         self.send(
@@ -99,7 +99,7 @@ class Fake:
             output=output,
             number=number,
             name=path.name,
-            start=2.0 * number,
+            start=2.0 * number if start is None else start,
             duration=2.0,
             started_at=at.isoformat(),
             size=size,

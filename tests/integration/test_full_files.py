@@ -92,6 +92,9 @@ async def test_files_follow_each_other_without_a_gap_and_the_last_one_survives_a
         "a-p4.mp4",
     ]
     assert len(result.gaps) == 1, "around the kill alone"
+    seconds = sum(entry.duration for entry in entries_of((volume / "all.m3u8").read_text()))
+    assert result.segment_results[0].duration == pytest.approx(seconds, abs=0.05)
+    assert result.parts[-1].duration < LENGTH
     judge(volume)
     manifest = Manifest.parse((volume / "EG_full.json").read_text())
     tracks = {one.part: {track.kind: track for track in one.tracks} for one in manifest.media}
@@ -121,11 +124,14 @@ def judge(volume: Path) -> None:
         assert reports[2].audio.shape[1] > 0.5 * 48_000
     # Sound is where it is in the stream, and beside its pictures: in each file by itself.
     offsets = [offset for report in files for offset in report.offsets_ms]
-    assert len(offsets) >= 7
+    assert len(offsets) >= 6
     assert np.median(np.abs(np.array(offsets) - np.median(stream.offsets_ms))) < 10
     for reports in (files, sounds):
         joined = joined_beeps(reports)
         for beep in joined:
+            # Of the file that was killed more may be left than of the segment.
+            if beep > stream.audio.shape[1] / 48_000 - 0.1:
+                continue
             assert min(abs(beep - other) for other in stream.beeps) < 0.03, beep
 
 

@@ -123,7 +123,7 @@ class Delivery:
         self._ledger.ended(number, duration=ended.progress.duration, sizes=sizes, reason=reason, at=at)
         if isinstance(ended, FilesClosed):
             # Of a file that was shorter than a segment the next part has the segment.
-            empty = frozenset(file for file, (seconds, _) in segments.items() if not seconds)
+            empty = frozenset(file for file, (_, size) in segments.items() if not size)
             self._ledger.measured(number, (), without=empty)
         files = dict(enumerate(paths))
         broken = {file for file, path in files.items() if path.name in ended.problems}
@@ -145,6 +145,13 @@ class Delivery:
             room = await self._scratch.room()
             await lane.salvage(capture, directory, command=self._command, room=room.free, part=number)
         paths, segments = self._split(number, paths)
+        if since := self._ledger.own(number).since:
+            # The first segment that was closed in it began before it.
+            ends = [lane.end_of(capture) for lane in self._lanes]
+            segments = {
+                file: (max(0.0, end - since), size)
+                for (file, (_, size)), end in zip(sorted(segments.items()), ends, strict=True)
+            }
         return await self._mender.crashed(number, dict(enumerate(paths)), segments)
 
     def _split(

@@ -120,7 +120,7 @@ class SegmentLane:
             number = 0 if last is None else last.number + 1
             path = directory / f"{number:05d}{EXTENSIONS[self._wanted.container]}"
             left = await salvage(path, command=command, room=room)
-            start = 0.0 if last is None else last.start + last.duration
+            start = self.end_of(capture)
             if left is None or left.duration is None or left.duration <= start:
                 return
             size = await in_thread("stat", left.path.stat)
@@ -139,6 +139,11 @@ class SegmentLane:
     def sum_of(self, part: int) -> tuple[float, int]:
         """Return seconds and bytes of a part's segments."""
         return self._sums.get(part, (0.0, 0))
+
+    def end_of(self, capture: int) -> float:
+        """Return the media time, seconds, up to which the segments of a capture process go."""
+        last = self._last.get(capture)
+        return 0.0 if last is None else last.start + last.duration
 
     def finish(self, *, over: bool) -> None:
         """No segment follows; `over`: no other recorder goes on with the playlist."""

@@ -110,7 +110,14 @@ async def test_a_file_shorter_than_a_segment_has_nothing_of_it(bench: Bench) -> 
     result = await bench.run(step, {"media": 10, "segments": 1, "then": "end"}, **changes)
     assert result.phase == "Complete"
     assert named(bench) == ["seg_00000.ts", "seg-p3_00000.ts"]
-    assert [(part.part, part.output) for part in result.parts] == [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1)]
+    # What a crash left of the second file and of its segment: each as long as it is beside the first file's two seconds.
+    assert [(part.part, part.output, part.duration) for part in result.parts] == [
+        (1, 0, 2.0),
+        (2, 0, 1.5),
+        (2, 1, 2.0),
+        (3, 0, 1.0),
+        (3, 1, 1.0),
+    ]
 
 
 async def test_segments_are_there_while_the_recording_goes_on(bench: Bench) -> None:
