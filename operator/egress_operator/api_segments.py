@@ -60,8 +60,10 @@ class SegmentOutput(Place):
 
     model_config = ConfigDict(json_schema_extra=_described)
 
-    protocol: Literal["DEFAULT_SEGMENTED_FILE_PROTOCOL", "HLS_PROTOCOL"] | None = Field(
-        default=None, description="LiveKit's SegmentedFileProtocol; HLS (default): segments are MPEG-TS."
+    protocol: Literal["DEFAULT_SEGMENTED_FILE_PROTOCOL", "HLS_PROTOCOL", "HLS_FMP4_PROTOCOL"] | None = Field(
+        default=None,
+        description="LiveKit's SegmentedFileProtocol. HLS_PROTOCOL (default): segments are MPEG-TS; HLS_FMP4_PROTOCOL:"
+        " fragmented MP4.",
     )
     filename_prefix: str | None = Field(
         default=None,
@@ -116,7 +118,7 @@ class SegmentOutput(Place):
     @property
     def container(self) -> SegmentContainer:
         """Of the segments."""
-        return "TS"
+        return "FMP4" if self.protocol == "HLS_FMP4_PROTOCOL" else "TS"
 
 
 def _seconds(output: str) -> str:

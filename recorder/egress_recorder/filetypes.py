@@ -88,11 +88,15 @@ def of_extension(name: str) -> FileType | None:
     return next((file_type for file_type, kind in FILE_KINDS.items() if kind.extension == suffix), None)
 
 
+_SEGMENTS = {".ts": "video/mp2t", ".m4s": "video/iso.segment"}
+
+
 def content_type(name: str) -> str:
     """Return the media type of a file by its name."""
     file_type = of_extension(name)
-    if PurePosixPath(name).suffix == ".ts":
-        return "video/mp2t"
+    segment = _SEGMENTS.get(PurePosixPath(name).suffix)
+    if segment:
+        return segment
     return FILE_KINDS[file_type].content_type if file_type else "application/octet-stream"
 
 

@@ -40,7 +40,7 @@ PART_TOKENS = ("part", "retry")
 EXTENSION = ".mp4"
 """Of a file whose type nobody named."""
 _KNOWN_EXTENSIONS = frozenset(
-    {".mp4", ".ogg", ".mp3", ".webm", ".mkv", ".ts", ".m3u8", ".wav", ".flac", ".m4a", ".ivf"}
+    {".mp4", ".ogg", ".mp3", ".webm", ".mkv", ".ts", ".m4s", ".m3u8", ".wav", ".flac", ".m4a", ".ivf"}
 )
 PLAYLIST_EXTENSION = ".m3u8"
 _TOKEN = re.compile(r"\{([^{}]*)\}")

@@ -28,6 +28,8 @@ class Entry:
     """Wall clock of its beginning."""
     discontinuity: bool = False
     """It does not continue the one before."""
+    init: str = ""
+    """What initialises a decoder for it (EXT-X-MAP), relative to the playlist; "" where segments do so themselves."""
 
 
 def main_playlist(entries: Sequence[Entry], *, target: int, egress_id: str, ended: bool = False) -> str:
@@ -57,7 +59,8 @@ def _text(
     longest = max([target, *(_rounded(entry.duration) for entry in entries)])
     lines = [
         "#EXTM3U",
-        "#EXT-X-VERSION:4",
+        # EXT-X-MAP beside ordinary segments needs 6 (section 7).
+        f"#EXT-X-VERSION:{6 if any(entry.init for entry in entries) else 4}",
         *(["#EXT-X-PLAYLIST-TYPE:EVENT"] if event else []),
         "#EXT-X-ALLOW-CACHE:NO",
         f"#EXT-X-TARGETDURATION:{longest}",
@@ -67,9 +70,13 @@ def _text(
     if gone := sum(entry.discontinuity for entry in entries[:first]):
         lines.append(f"#EXT-X-DISCONTINUITY-SEQUENCE:{gone}")
     lines.append(f"{_OWNER}{egress_id}")
+    init = ""
     for entry in shown:
         if entry.discontinuity:
             lines.append("#EXT-X-DISCONTINUITY")
+        if entry.init != init:
+            init = entry.init
+            lines.append(f'#EXT-X-MAP:URI="{init}"')
         lines += [f"#EXT-X-PROGRAM-DATE-TIME:{_date(entry.at)}", f"#EXTINF:{entry.duration:.3f},", entry.uri]
     return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if ended else [])]) + "\n"
 
@@ -92,6 +99,7 @@ def entries_of(text: str) -> list[Entry]:
     """Return the entries of a main playlist that `main_playlist` wrote. Raises ValueError for what is none."""
     entries: list[Entry] = []
     broken = False
+    init = ""
     duration: float | None = None
     at: datetime | None = None
     for line in text.splitlines():
@@ -101,12 +109,14 @@ def entries_of(text: str) -> list[Entry]:
                 broken = True
             case "#EXT-X-PROGRAM-DATE-TIME":
                 at = datetime.fromisoformat(value)
+            case "#EXT-X-MAP":
+                init = value.removeprefix('URI="').removesuffix('"')
             case "#EXTINF":
                 duration = float(value.removesuffix(","))
             case _ if line and not line.startswith("#"):
                 if duration is None or at is None:
                     raise ValueError("a playlist has a segment without duration or time")
-                entries.append(Entry(uri=line, duration=duration, at=at, discontinuity=broken))
+                entries.append(Entry(uri=line, duration=duration, at=at, discontinuity=broken, init=init))
                 duration = at = None
                 broken = False
     return entries

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-SegmentContainer = Literal["TS"]
+SegmentContainer = Literal["TS", "FMP4"]
 SegmentSuffix = Literal["INDEX", "TIMESTAMP"]
 """LiveKit's SegmentedFileSuffix."""
 PLAYLIST_EXTENSION = ".m3u8"
 """As `naming.PLAYLIST_EXTENSION`, which needs pydantic."""
-EXTENSIONS: Mapping[SegmentContainer, str] = {"TS": ".ts"}
+EXTENSIONS: Mapping[SegmentContainer, str] = {"TS": ".ts", "FMP4": ".m4s"}
 DEFAULT_SEGMENT_DURATION = 4
 """Seconds; LiveKit's."""
 LONGEST_SEGMENT_DURATION = 60
@@ -87,6 +87,11 @@ def segment_key(
 ) -> str:
     """Return the key of one segment; `at` is the wall clock of its beginning."""
     return f"{prefix}_{_counted(suffix, number, at)}{EXTENSIONS[container]}"
+
+
+def init_key(prefix: str, number: int | None = None) -> str:
+    """Return the key of what initialises the fMP4 segments of a part; `number`: of the first segment that needs another one."""
+    return f"{prefix}_init.mp4" if number is None else f"{prefix}_init_{number:05d}.mp4"
 
 
 def _counted(suffix: SegmentSuffix, number: int, at: datetime) -> str:

@@ -4,7 +4,7 @@ Standard library only, so that it starts in milliseconds. The scenario file hold
 last one repeats):
   join      false: never joins
   media     bytes of the first file, each other one has one more; absent: no media
-  segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes
+  segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes; of FMP4 with a header more
   open      true: a segment more, which is not closed
   rolls     how often the files are completed and new ones begun, each with the bytes of `media` and 2 s of a segment
   problems  of the progress reports
@@ -20,12 +20,17 @@ import argparse
 import json
 import os
 import signal
+import struct
 import sys
 import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+HEADER = b"".join(
+    struct.pack(">I4s", 8 + size, kind) + bytes(size) for kind, size in ((b"ftyp", 4), (b"moov", 9))
+)
 
 
 def now() -> str:
@@ -61,9 +66,9 @@ class Fake:
         for output, path in enumerate(self.segments):
             path.mkdir()
             for number in range(self.step.get("segments", 0)):
-                self.segment(output, path / f"{number:05d}.ts", number, size)
+                self.segment(output, self.path(output, number), number, size)
             if self.step.get("open"):
-                (path / f"{self.step.get('segments', 0):05d}.ts").write_bytes(b"S" * size)
+                self.write(self.path(output, self.step.get("segments", 0)), size)
         for number in range(1, self.step.get("progress", 1) + 1):
             written = sum(path.stat().st_size for path in self.paths)
             self.progress = {"duration": float(number), "bytes_written": written, "frames": 30 * number}
@@ -85,14 +90,22 @@ class Fake:
             at=at.isoformat(),
             progress={"duration": 2.0, "bytes_written": size, "frames": 60},
         )
-        for output, path in enumerate(self.segments):
+        for output in range(len(self.segments)):
             segment = self.step.get("segments", 0) + number - 1
-            self.segment(output, path / f"{segment:05d}.ts", segment, size, start=2.0 * number)
+            self.segment(output, self.path(output, segment), segment, size, start=2.0 * number)
         self.progress = {"duration": 2.0, "bytes_written": size, "frames": 60}
         self.send("progress", progress=self.progress, recording=True)
 
+    def path(self, output: int, number: int) -> Path:
+        extension = {"TS": "ts", "FMP4": "m4s"}[self.request["segments"][output]["container"]]
+        return self.segments[output] / f"{number:05d}.{extension}"
+
+    def write(self, path: Path, size: int) -> None:
+        header = HEADER if path.suffix == ".m4s" else b""
+        path.write_bytes(header + b"S" * size)
+
     def segment(self, output: int, path: Path, number: int, size: int, start: float | None = None) -> None:
-        path.write_bytes(b"S" * size)
+        self.write(path, size)
         at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
         self.send(
             "segment",

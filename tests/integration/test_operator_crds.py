@@ -141,7 +141,7 @@ ACCEPTED: list[Change] = [
         disableManifest=True,
         backupStorage=copy.deepcopy(S3),
     ),
-    segments(playlistName="a/all", livePlaylistName="a/live"),
+    segments(playlistName="a/all", livePlaylistName="a/live", protocol="HLS_FMP4_PROTOCOL"),
     {"segmentOutputs": [{**PVC, "segmentDuration": 2}, {**S3, "segmentDuration": 6}, {**PVC, "segmentDuration": 0}]},
     {**segments(), "advanced": {"audioCodec": "AAC"}},
     {"streamOutputs": []},

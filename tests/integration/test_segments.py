@@ -33,7 +33,7 @@ DURATION = 2
 class Recording:
     """A recorder of alice with one HLS output to a volume, in this process."""
 
-    def __init__(self, server: LiveKitServer, room: str, directory: Path) -> None:
+    def __init__(self, server: LiveKitServer, room: str, directory: Path, container: str) -> None:
         self.volume = directory / "volumes" / "claim"
         self.volume.mkdir(parents=True)
         output = {
@@ -41,6 +41,7 @@ class Recording:
             "live_playlist": "hls/live.m3u8",
             "prefix": "hls/seg",
             "duration": DURATION,
+            "container": container,
             "destination": {"kind": "pvc", "volume": "claim"},
         }
         config = RecorderConfig.model_validate(
@@ -75,12 +76,20 @@ class Recording:
     def entries(self) -> list[Entry]:
         return entries_of((self.volume / "hls/all.m3u8").read_text())
 
+    def whole(self) -> bytes:
+        """All segments one after the other, after what initialises them."""
+        entries = self.entries()
+        [init] = {entry.init for entry in entries}
+        header = (self.volume / "hls" / init).read_bytes() if init else b""
+        return header + b"".join((self.volume / "hls" / entry.uri).read_bytes() for entry in entries)
 
+
+@pytest.mark.parametrize("container", ["TS", "FMP4"])
 @MEASURES
 async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
-    livekit_server: LiveKitServer, room: str, alice: PublisherProcess, tmp_path: Path
+    livekit_server: LiveKitServer, room: str, alice: PublisherProcess, tmp_path: Path, container: str
 ) -> None:
-    recording = Recording(livekit_server, room, tmp_path)
+    recording = Recording(livekit_server, room, tmp_path, container)
     running = asyncio.create_task(recording.supervisor.run())
     await recording.until(lambda: recording.board.status.phase == "Active")
     active = time.monotonic()
@@ -98,8 +107,8 @@ async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
     assert steps == pytest.approx([DURATION] * len(steps), abs=0.15)
     assert result.parts[0].started_at is not None
     assert abs((entries[0].at - result.parts[0].started_at).total_seconds()) < 0.6
-    whole = tmp_path / "whole.ts"
-    whole.write_bytes(b"".join((recording.volume / "hls" / entry.uri).read_bytes() for entry in entries))
+    whole = tmp_path / f"whole.{'ts' if container == 'TS' else 'mp4'}"
+    whole.write_bytes(recording.whole())
     report = check(whole)
     assert (report.errors, report.streams) == ([], "h264 640x360@30 + aac 2ch")
     assert report.frames == result.progress.frames
@@ -113,15 +122,22 @@ async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
 
 
 @pytest.mark.skipif(not (browser.available() and npm.available()), reason="chromium or npm is not installed")
+@pytest.mark.parametrize(("container", "extension"), [("TS", "ts"), ("FMP4", "m4s")])
 @MEASURES
 async def test_a_browser_follows_the_live_playlist_while_the_recording_goes_on(
-    livekit_server: LiveKitServer, room: str, alice: PublisherProcess, tmp_path: Path
+    livekit_server: LiveKitServer,
+    room: str,
+    alice: PublisherProcess,
+    tmp_path: Path,
+    container: str,
+    extension: str,
 ) -> None:
-    recording = Recording(livekit_server, room, tmp_path)
+    recording = Recording(livekit_server, room, tmp_path, container)
     running = asyncio.create_task(recording.supervisor.run())
     await recording.until(lambda: recording.stored >= 3)
     objects = recording.volume / "hls"
-    names = ["live.m3u8", "all.m3u8", *(f"seg_{number:05d}.ts" for number in range(60))]
+    segments = (f"seg_{number:05d}.{extension}" for number in range(60))
+    names = ["live.m3u8", "all.m3u8", "seg_init.mp4", *segments]
     files = {"hls.js": await asyncio.to_thread(npm.hls_js), **{name: objects / name for name in names}}
 
     def follow() -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Owns the segments of an HLS output: a file per segment, begun by the key frame at its boundary, whole once it is closed.
 
-Each segment is a container of its own (MPEG-TS), so that what is closed is
-complete and what a kill leaves open plays as far as it goes. The packets' times go on over all segments.
+Each segment is a container of its own (MPEG-TS or fragmented MP4), so that what is closed is complete and what a kill leaves
+open plays as far as it goes. The packets' times go on over all segments.
 """
 
 from __future__ import annotations
@@ -12,16 +12,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from egress_recorder import fmp4
 from egress_recorder.errors import MediaError
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import Codec, MediaSpec
 from egress_recorder.outputs.base import ContainerOutput, Format
+from egress_recorder.outputs.mp4 import FRAGMENT_SECONDS
 from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, SegmentRequest, directory_name
 
 # No offset of the times, and a mark for demuxers that the counters of its packets begin anew.
 _TS = {"mpegts_copyts": "1", "mpegts_flags": "+initial_discontinuity"}
+# The times of the packets (`tfdt`) instead of ones that begin at 0, and no edit list that would move them; a fragment's
+# worth of media is what a kill costs. Closing writes no index: the playlist is one.
+_FMP4 = {
+    "movflags": "empty_moov+default_base_moof+frag_discont+skip_trailer",
+    "frag_duration": str(int(FRAGMENT_SECONDS * 1_000_000)),
+    "use_editlist": "0",
+    "avoid_negative_ts": "disabled",
+}
 FORMATS: Mapping[SegmentContainer, Format] = {
     "TS": Format(muxer="mpegts", options=_TS, final_options=_TS),
+    "FMP4": Format(muxer="mp4", options=_FMP4, final_options=_FMP4),
 }
 _TICK = 1e-6
 
@@ -35,6 +46,7 @@ class ClosedSegment:
     start: float
     duration: float
     size: int
+    """Bytes of media: without an fMP4 header, which is stored once."""
 
 
 class SegmentOutput:
@@ -111,6 +123,8 @@ class SegmentOutput:
         size = segment.bytes_written
         if size:
             self._before += size
+            if self._request.container == "FMP4":
+                size -= fmp4.header_size(self._directory / segment.filename)
             self._done.append(
                 ClosedSegment(
                     number=self._number,

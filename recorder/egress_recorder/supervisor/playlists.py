@@ -99,12 +99,14 @@ class Playlists:
         except ValueError:
             return None
 
-    def add(self, key: str, entry: Entry) -> None:
-        """Note a segment that the storage has now."""
+    def add(self, key: str, entry: Entry, *, init: str = "") -> None:
+        """Note a segment that the storage has now, and the key of what initialises it."""
         # A playlist's first segment continues nothing.
         follows = bool(self._entries)
-        uri = relative_to(self.key, key)
-        self._entries.append(replace(entry, uri=uri, discontinuity=entry.discontinuity and follows))
+        uri, init = relative_to(self.key, key), relative_to(self.key, init)
+        self._entries.append(
+            replace(entry, uri=uri, init=init, discontinuity=entry.discontinuity and follows)
+        )
         self._segments.append((key, self._storage.location(key)))
         self.is_stored = False
 

@@ -12,25 +12,26 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-from egress_recorder import ipc
+from egress_recorder import fmp4, ipc
 from egress_recorder.contract import RecorderConfig, Trouble
 from egress_recorder.errors import MediaError, RecorderError
 from egress_recorder.playlist import Entry
-from egress_recorder.segmentation import EXTENSIONS, segment_key
+from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, segment_key
 from egress_recorder.supervisor.account import Account
-from egress_recorder.supervisor.outputs import Output, Target
+from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.playlists import Playlists, publish_or_log
 from egress_recorder.supervisor.salvage import salvage
+from egress_recorder.supervisor.segment_place import SegmentPlace
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
 
 logger = logging.getLogger(__name__)
 
 _PAUSE = 2.0
-"""Seconds between two tries with a segment that was refused, and with the last playlist."""
-_LAST_TRIES = 5
+"""Seconds between two tries with a segment that was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +67,6 @@ class SegmentLane:
         self._closing = asyncio.Event()
         self._released = asyncio.Event()
         self._over = False
-        self._output: Output | None = None
-        self._target: Target | None = None
-        self._playlists: Playlists | None = None
         self._capture = self._part = 0
         self._sums: dict[int, tuple[float, int]] = {}
         self._last: dict[int, ipc.SegmentClosed] = {}
@@ -123,7 +121,7 @@ class SegmentLane:
             start = self.end_of(capture)
             if left is None or left.duration is None or left.duration <= start:
                 return
-            size = await in_thread("stat", left.path.stat)
+            size = await in_thread("stat", partial(_size_of, left.path, self._wanted.container))
             segment = ipc.SegmentClosed(
                 output=self._index,
                 number=number,
@@ -132,7 +130,7 @@ class SegmentLane:
                 # The times of its packets go on from the segments before.
                 duration=left.duration - start,
                 started_at=began if last is None else last.started_at + timedelta(seconds=last.duration),
-                size=size.st_size,
+                size=size,
             )
             self.closed(capture, left.path, segment, part=part)
 
@@ -157,28 +155,34 @@ class SegmentLane:
 
     async def run(self, output: Output) -> list[RecorderError]:
         """Store segments until `finish`; return what could not be stored."""
-        self._output = output
-        self._target = Target(storage=output.storage, uploader=output.uploader)
+        place = SegmentPlace(
+            self._account, self._config, output, index=self._index, on_backup=self._on_backup
+        )
         while (waiting := await self._queue.get()) is not None:
-            await self._store(waiting)
-        await self._conclude()
+            await self._store(place, waiting)
+        try:
+            playlists = await place.conclude(over=self._over, released=self._released.is_set)
+        except RecorderError as error:
+            self._failures.append(error)
+        else:
+            if playlists is not None:
+                self._tell(self._part, playlists)
         return self._failures
 
-    async def _store(self, waiting: _Waiting) -> None:
-        names = self._account.names.segments(self._index, waiting.capture)
-        segment = waiting.segment
+    async def _store(self, place: SegmentPlace, waiting: _Waiting) -> None:
+        segment, capture = waiting.segment, waiting.capture
         key = segment_key(
-            names.prefix,
+            place.names(capture).prefix,
             suffix=self._wanted.suffix,
             container=self._wanted.container,
             number=segment.number,
             at=segment.started_at,
         )
-        uploaded: Uploaded | None = None
+        stored: tuple[Uploaded, str] | None = None
         while True:
             try:
-                uploaded = uploaded or await self._upload(key, waiting.path)
-                playlists = await self._playlists_of(waiting.capture)
+                stored = stored or await place.store(key, waiting.path, part=capture, number=segment.number)
+                playlists = await place.playlists_of(capture)
                 break
             except MediaError as error:
                 self._failures.append(error)
@@ -188,73 +192,19 @@ class SegmentLane:
                     self._failures.append(error)
                     return
         self._account.clear(Trouble.FILE_HELD)
-        playlists.add(
-            uploaded.key,
-            Entry(
-                uri="",
-                duration=segment.duration,
-                at=segment.started_at,
-                discontinuity=waiting.capture != self._capture,
-            ),
+        entry = Entry(
+            uri="", duration=segment.duration, at=segment.started_at, discontinuity=capture != self._capture
         )
-        self._capture, self._part = waiting.capture, waiting.part
-        await in_thread("remove", lambda: waiting.path.unlink(missing_ok=True))
+        uploaded, init = stored
+        playlists.add(uploaded.key, entry, init=init)
+        self._capture, self._part = capture, waiting.part
+        await in_thread("remove", lambda: _remove(waiting.path))
         await publish_or_log(playlists, self._name)
         self._tell(waiting.part, playlists)
 
     @property
     def _name(self) -> str:
         return self._config.name_of(self._output_index)
-
-    async def _upload(self, key: str, path: Path) -> Uploaded:
-        """Upload to where the output's segments go now; a storage that has failed for good is left for its backup."""
-        assert self._target is not None
-        assert self._output is not None
-        try:
-            return await self._target.uploader.upload(key, path, on_sent=self._sent)
-        except RecorderError as error:
-            backup = self._output.backup
-            if isinstance(error, MediaError) or backup is None or self._target is backup:
-                raise
-            logger.warning(
-                "the storage has failed for good, segments go to the backup storage from here on",
-                extra={"output": self._name, "error": str(error)},
-            )
-            uploaded = await backup.uploader.upload(key, path, on_sent=self._sent)
-            self._target, self._playlists = backup, None
-            self._account.backed_up(self._name, error)
-            self._on_backup(self._output)
-            return uploaded
-
-    async def _playlists_of(self, part: int) -> Playlists:
-        """Return the playlists of a part: those of the one before, unless the name has a token that tells parts apart."""
-        assert self._target is not None
-        names = self._account.names.segments(self._index, part)
-        if self._playlists is not None and (
-            part == self._capture or not self._account.names.per_part(self._index)
-        ):
-            return self._playlists
-        if self._playlists is not None:
-            await self._playlists.publish(ended=True)
-        made = Playlists(
-            self._target.storage,
-            name=self._name,
-            egress_id=self._config.egress_id,
-            key=names.playlist,
-            live=names.live,
-            target=self._wanted.duration,
-        )
-        await made.adopt(self._earlier())
-        self._playlists = made
-        return made
-
-    def _earlier(self) -> str:
-        """Return the key of the playlist that a former recorder of this recording used, "" for none."""
-        assert self._output is not None
-        if self._target is self._output.backup or self._account.names.per_part(self._index):
-            return ""
-        parts = [part for part in self._config.prior.parts if part.output == self._output_index]
-        return next((part.filename for part in reversed(parts) if part.location), "")
 
     async def _hold(self, waiting: _Waiting, error: RecorderError) -> bool:
         """Wait before the next try; return False when there is to be none."""
@@ -276,27 +226,6 @@ class SegmentLane:
             pass
         return True
 
-    async def _conclude(self) -> None:
-        """Write the last playlist, with its end when nobody goes on with it."""
-        playlists = self._playlists
-        if playlists is None or (playlists.is_stored and not self._over):
-            return
-        for attempt in range(_LAST_TRIES):
-            try:
-                await playlists.publish(ended=self._over)
-            except RecorderError as error:
-                if attempt + 1 == _LAST_TRIES or self._released.is_set():
-                    self._failures.append(error)
-                    return
-                await asyncio.sleep(_PAUSE)
-            else:
-                self._tell(self._part, playlists)
-                return
-
-    def _sent(self, size: int) -> None:
-        self._account.ledger.uploaded(size)
-        self._account.publish()
-
     def _tell(self, part: int, playlists: Playlists) -> None:
         published = playlists.published
         ledger = self._account.ledger
@@ -304,3 +233,13 @@ class SegmentLane:
             ledger.named(part, self._output_index, filename=published.playlist, location=published.location)
         self._account.stored(self._index, published)
         self._on_change()
+
+
+def _size_of(path: Path, container: SegmentContainer) -> int:
+    """Return bytes of media, as the capture process tells them."""
+    return path.stat().st_size - (fmp4.header_size(path) if container == "FMP4" else 0)
+
+
+def _remove(segment: Path) -> None:
+    for path in (segment, fmp4.header_path(segment)):
+        path.unlink(missing_ok=True)

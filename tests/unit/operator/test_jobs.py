@@ -72,6 +72,7 @@ def test_the_recorder_is_told_of_segments_after_the_files() -> None:
                 "filenamePrefix": "{publisher_identity}/seg",
                 "livePlaylistName": "live",
                 "segmentDuration": 6,
+                "protocol": "HLS_FMP4_PROTOCOL",
                 "filenameSuffix": "TIMESTAMP",
                 "pvc": {"claimName": "d"},
             }
@@ -83,7 +84,7 @@ def test_the_recorder_is_told_of_segments_after_the_files() -> None:
         "alice/seg",
         "alice/live.m3u8",
     )
-    assert (segments.duration, segments.suffix, segments.container) == (6, "TIMESTAMP", "TS")
+    assert (segments.duration, segments.suffix, segments.container) == (6, "TIMESTAMP", "FMP4")
     assert [getattr(one.destination, "claim_name", "") for one in config.every_output] == ["c", "d"]
     assert config.min_contract_version == 2
 

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from egress_recorder import finalize, ipc, session_values
+from egress_recorder import finalize, fmp4, ipc, session_values
 from egress_recorder.media.audioencoder import AudioEncoder
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.packets import EncodedPacket
@@ -68,6 +68,50 @@ def test_segments_begin_at_their_boundaries_and_decode_as_one_stream(tmp_path: P
     assert sound[-1] > 4.9
     for path, one in zip(paths, closed, strict=True):
         assert times(path, "video")[0] == pytest.approx(one.start, abs=1e-4), "each begins with a key frame"
+
+
+def joined(directory: Path, names: list[str]) -> Path:
+    """Return one file of fMP4 segments: the first one's header, then all media, as a player gets them."""
+    headers = [fmp4.detach(directory / name).read_bytes() for name in names]
+    assert len(set(headers)) == 1
+    whole = directory / f"{names[0]}.mp4"
+    whole.write_bytes(headers[0] + b"".join((directory / name).read_bytes() for name in names))
+    return whole
+
+
+def test_fragmented_segments_share_a_header_and_their_times_go_on(tmp_path: Path) -> None:
+    output, closed = segments(tmp_path, SPEC, SegmentRequest(container="FMP4", duration=2), 5)
+    assert [(one.name, one.start, one.duration) for one in closed] == [
+        ("00000.m4s", 0, 2),
+        ("00001.m4s", 2, 2),
+        ("00002.m4s", 4, 1),
+    ]
+    directory = tmp_path / output.filename
+    for one in closed:
+        assert times(directory / one.name, "video")[0] == pytest.approx(one.start, abs=1e-4)
+    whole = joined(directory, [one.name for one in closed])
+    assert [one.size for one in closed] == [(directory / one.name).stat().st_size for one in closed]
+    assert times(whole, "video") == pytest.approx([tick / 30 for tick in range(150)], abs=1e-4)
+    sound = times(whole, "audio")
+    assert np.diff(sound) == pytest.approx(1024 / 48_000, abs=1e-4)
+    assert (sound[0], sound[-1] > 4.9) == (pytest.approx(0, abs=1e-4), True)
+
+
+def test_what_a_kill_leaves_of_a_fragmented_segment_goes_on_from_the_one_before(tmp_path: Path) -> None:
+    output = SegmentOutput(tmp_path, SPEC, SegmentRequest(container="FMP4", duration=2), index=0)
+    for packet in packets(SPEC, 3):
+        output.write(packet)
+    directory = tmp_path / output.filename
+    grown = (directory / "00001.m4s").read_bytes()
+    (directory / "00001.m4s").write_bytes(grown[:-100])
+    result = finalize.finalize(directory / "00001.m4s", directory / "00001.final.m4s")
+    assert result.frames >= 15
+    assert 2.4 < result.duration <= 3.01
+    # Its header is another one: the finalizer copies from a file, not from encoders.
+    first, second = (joined(directory, [name]) for name in ("00000.m4s", "00001.final.m4s"))
+    pictures = times(first, "video") + times(second, "video")
+    assert pictures == pytest.approx([tick / 30 for tick in range(60 + result.frames)], abs=1e-4)
+    assert np.diff(times(first, "audio") + times(second, "audio")) == pytest.approx(1024 / 48_000, abs=1e-4)
 
 
 def test_sound_that_is_ahead_of_the_pictures_begins_no_segment(tmp_path: Path) -> None:

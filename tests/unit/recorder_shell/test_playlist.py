@@ -64,6 +64,20 @@ def test_what_was_written_is_read_again_also_with_discontinuities() -> None:
     assert owner(text) == "EG_a"
 
 
+def test_what_initialises_segments_is_named_where_it_changes_and_read_again() -> None:
+    made = entries(*[2.0] * 8)
+    made = [replace(one, init="seg_init.mp4" if at < 4 else "seg-p2_init.mp4") for at, one in enumerate(made)]
+    text = main_playlist(made, target=2, egress_id="EG_a")
+    assert [line for line in text.splitlines() if "VERSION" in line or "MAP" in line] == [
+        "#EXT-X-VERSION:6",
+        '#EXT-X-MAP:URI="seg_init.mp4"',
+        '#EXT-X-MAP:URI="seg-p2_init.mp4"',
+    ]
+    assert entries_of(text) == made
+    live = live_playlist(made, target=2, egress_id="EG_a")
+    assert live.index("seg_init.mp4") < live.index(made[3].uri) < live.index("seg-p2_init.mp4")
+
+
 def test_a_playlist_of_somebody_else_is_nobodys() -> None:
     assert owner("#EXTM3U\n#EXTINF:2,\na.ts\n") == ""
     with pytest.raises(ValueError, match="without duration or time"):

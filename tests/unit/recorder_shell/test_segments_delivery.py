@@ -72,6 +72,47 @@ async def test_segments_playlists_result_and_manifest_are_there_at_the_end(bench
     assert [path for path in bench.settings.scratch.rglob("*") if path.is_file()] == []
 
 
+def inits(bench: Bench, name: str = "hls/all.m3u8") -> list[str]:
+    """What initialises the segments of a playlist; each must be there."""
+    used = [one.init for one in entries_of((bench.volume / name).read_text())]
+    for init in used:
+        assert (bench.volume / "hls" / init).read_bytes()[4:8] == b"ftyp", init
+    return used
+
+
+async def test_fragmented_segments_are_initialised_by_one_file_of_each_part(bench: Bench) -> None:
+    crash = {"media": 10, "segments": 2, "then": "crash"}
+    result = await bench.run(crash, {"media": 10, "segments": 1, "then": "end"}, **hls(container="FMP4"))
+    assert (result.phase, result.segment_results[0].segment_count) == ("Complete", 3)
+    assert named(bench) == ["seg_00000.m4s", "seg_00001.m4s", "seg-p2_00000.m4s"]
+    assert inits(bench) == ["seg_init.mp4", "seg_init.mp4", "seg-p2_init.mp4"]
+    assert (bench.volume / "hls/seg_00001.m4s").read_bytes() == b"S" * 10
+    assert result.segment_results[0].size == 30
+    assert [path for path in bench.settings.scratch.rglob("*") if path.is_file()] == []
+
+
+async def test_what_initialises_segments_follows_them_into_the_backup_storage(bench: Bench) -> None:
+    bench.storage.part_faults = [UnreachableError("no answer")] * 10_000
+    backup = {"kind": "pvc", "volume": "backup", "claimName": "spare"}
+    await bench.run({"media": 10, "segments": 2, "then": "end"}, **hls(container="FMP4", backup=backup))
+    directory = bench.directory / "volumes" / "backup" / "hls"
+    entries = entries_of((directory / "all.m3u8").read_text())
+    assert [(one.uri, one.init) for one in entries] == [
+        ("seg_00000.m4s", "seg_init.mp4"),
+        ("seg_00001.m4s", "seg_init.mp4"),
+    ]
+    assert (directory / "seg_init.mp4").is_file()
+
+
+async def test_what_initialises_somebody_elses_segments_is_not_overwritten(bench: Bench) -> None:
+    (bench.volume / "hls").mkdir()
+    (bench.volume / "hls/seg_init.mp4").write_text("theirs")
+    result = await bench.run({"media": 10, "segments": 1, "then": "end"}, **hls(container="FMP4"))
+    assert result.phase == "Complete"
+    assert (bench.volume / "hls/seg_init.mp4").read_text() == "theirs"
+    assert inits(bench) == ["seg_init-EG_test.mp4"]
+
+
 async def test_a_file_beside_segments_is_delivered_as_without_them(bench: Bench) -> None:
     changes = hls()
     changes["outputs"] = [{"filepath": "a.mp4", "destination": VOLUME}]
