@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` is the one to start with.
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
-.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-browser bench-operator bench-start bench-align bench-sizing bench-outputs bench-upload crds up images e2e clean
+.PHONY: help setup servers demo test test-unit test-integration conformance verify format bench bench-recorder bench-encoder bench-sync bench-sync-load bench-browser bench-operator bench-start bench-align bench-sizing bench-outputs bench-upload bench-long crds up images e2e clean
 
 CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/livekit-egress-operator
 PYTHON ?= python3
@@ -94,7 +94,7 @@ crds: $(VENV)/.synced  ## write crds/, what the chart has of it, and the tables 
 	$(RUN)/python docs/generate_reference.py
 	$(RUN)/python docs/generate_chart_reference.py
 
-bench: bench-recorder bench-encoder bench-sync bench-browser bench-align bench-start bench-operator bench-sizing bench-outputs bench-upload  ## all figures of the README
+bench: bench-recorder bench-encoder bench-sync bench-browser bench-align bench-start bench-operator bench-sizing bench-outputs bench-upload bench-long  ## all figures of the README
 
 bench-recorder: $(VENV)/.synced  ## CPU and memory of the recorder beside GStreamer with LiveKit Egress' settings
 	@$(RUN)/python benchmarks/bench_recorder.py
@@ -134,6 +134,9 @@ bench-outputs: $(VENV)/.synced  ## CPU of several outputs from one capture besid
 
 bench-upload: $(VENV)/.synced  ## an hour, 1 GB, into a real S3 server: what is left to send after the stop, memory; 3 GB of disk, 3 minutes
 	@$(RUN)/python benchmarks/bench_upload.py
+
+bench-long: $(VENV)/.synced  ## 12 hours with maxFileDuration 6 h, faster than real time: two files, no picture missing or twice
+	@$(RUN)/python benchmarks/bench_long.py
 
 clean:  ## remove what the checks and the demo left (the cache of built servers stays)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-output

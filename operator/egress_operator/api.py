@@ -19,6 +19,7 @@ from egress_operator.api_files import (
 )
 from egress_operator.api_images import NEED_VIDEO, ImageOutput
 from egress_operator.api_parts import (
+    DEFAULT_MAX_FILE_DURATION,
     DEFAULT_MAX_PARTS,
     FileOutput,
     Limits,
@@ -145,6 +146,12 @@ class EgressSpec(ApiModel):
         return parse_duration(text) if text else None
 
     @property
+    def max_file_seconds(self) -> float:
+        """Seconds of a file after which the next one begins; default 6 hours."""
+        text = self.limits and self.limits.max_file_duration
+        return parse_duration(text) if text else DEFAULT_MAX_FILE_DURATION
+
+    @property
     def max_size_bytes(self) -> int | None:
         """Bytes, or None."""
         size = self.limits and self.limits.max_size
@@ -167,6 +174,7 @@ class EgressSpec(ApiModel):
             self.upload_seconds,
             *(one.presigned_locations.seconds for one in self.file_outputs if one.presigned_locations),
             self.max_duration_seconds,
+            self.max_file_seconds,
             self.max_size_bytes,
             self.join_seconds,
             self.track_seconds,

@@ -20,18 +20,20 @@ from egress_recorder.contract import (
 )
 
 DEFAULT_MAX_PARTS = 20
+DEFAULT_MAX_FILE_DURATION = 6 * 3600.0
+"""Seconds."""
 
 _DURATION = r"^(0|([0-9]+([.][0-9]+)?(ms|s|m|h))+)$"
 
 
-def duration_rule(field: str, *, zero: bool) -> dict[str, Any]:
-    """Return the CEL rule of a duration field (Go syntax)."""
+def duration_rule(field: str, *, zero: bool, least: str = "0s") -> dict[str, Any]:
+    """Return the CEL rule of a duration field (Go syntax). `zero`: `least` itself is allowed."""
     comparison = ">=" if zero else ">"
-    wanted = "0s or longer" if zero else "longer than 0s"
+    wanted = f"{least} or longer" if zero else f"longer than {least}"
     return {
         "x-kubernetes-validations": [
             rule(
-                f"self.matches('{_DURATION}') && duration(self) {comparison} duration('0s')"
+                f"self.matches('{_DURATION}') && duration(self) {comparison} duration('{least}')"
                 " && duration(self) <= duration('8760h')",
                 f'{field} must be a duration {wanted} and at most 8760h: write for example "30s" or "1h30m"',
             )
@@ -184,7 +186,7 @@ class LiveKit(ApiModel):
 
 
 class Limits(ApiModel):
-    """Ends the recording with LimitReached, the file complete."""
+    """Ends the recording with LimitReached, the file complete; maxFileDuration ends only a file."""
 
     max_duration: str | None = Field(
         default=None,
@@ -205,6 +207,16 @@ class Limits(ApiModel):
             ]
         },
     )
+    max_file_duration: str | None = Field(
+        default=None,
+        max_length=32,
+        description="A new file begins, without a gap, when one is so long; absent: 6h. Up to a minute later where"
+        " pictures and sound can be cut at the same moment (docs/outputs). Segments and streams go on.",
+        json_schema_extra=duration_rule("limits.maxFileDuration", zero=True, least="5m"),
+    )
     max_parts: int | None = Field(
-        default=None, ge=1, le=1000, description=f"Highest number of files; absent: {DEFAULT_MAX_PARTS}."
+        default=None,
+        ge=1,
+        le=1000,
+        description=f"Highest number of files, those that maxFileDuration began not counted; absent: {DEFAULT_MAX_PARTS}.",
     )

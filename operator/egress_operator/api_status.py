@@ -276,6 +276,10 @@ class EgressStatus(ApiModel):
         description="Parts that do not count: the room was closed before any media, or a pod that never"
         " started was replaced.",
     )
+    full_files: int | None = Field(
+        default=None,
+        description="Parts that do not count either: limits.maxFileDuration ended the file before, and the recorder went on.",
+    )
     stop_requested_at: Time | None = Field(default=None, description="The stop is latched since.")
     resolved: ResolvedInfo | None = None
     progress: ProgressInfo | None = None

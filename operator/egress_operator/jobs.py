@@ -13,7 +13,7 @@ from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgres
 from egress_operator.destinations import destination
 from egress_operator.facts import encoding_of
 from egress_operator.model import Document, Recording
-from egress_operator.parts import prior
+from egress_operator.parts import allowed, prior
 from egress_operator.settings import Settings
 from egress_operator.units import parse_time
 from egress_recorder.contract import (
@@ -111,7 +111,7 @@ def recorder_config(
     return RecorderConfig(
         egress_id=facts["egressId"],
         part=part,
-        max_parts=max(part, spec.max_parts + int(facts.get("roomWaits", 0))),
+        max_parts=max(part, allowed(spec.max_parts, facts)),
         url=resolved["url"],
         room_name=spec.room_name,
         room_id=facts.get("roomId", ""),
@@ -125,6 +125,7 @@ def recorder_config(
         track_timeout=spec.track_seconds,
         rejoin_timeout=spec.rejoin_seconds,
         limits=Limits(max_duration=spec.max_duration_seconds, max_size=spec.max_size_bytes),
+        max_file_duration=spec.max_file_seconds,
         upload_timeout=spec.upload_seconds if spec.upload_timeout else None,
         termination_grace=settings.termination_grace_seconds,
         scratch_size=podspec.scratch_bytes(podtemplate.merged(settings.recorder_template, spec.template)),

@@ -29,6 +29,7 @@ from egress_recorder.contract import (
 )
 
 KILLED = EndReason.KILLED.value
+FULL = EndReason.MAX_FILE_DURATION.value
 TEXT_LIMIT = 2000
 """Characters of one text that comes from outside."""
 URL_LIMIT = 4096
@@ -48,10 +49,18 @@ def _merge(document: Document, parts: Sequence[Document]) -> None:
     for part in parts:
         place = (part["part"], part["output"])
         fresh += place not in known
-        known[place] = _merged(known.get(place, {}), part)
+        before = known.get(place, {})
+        known[place] = _merged(before, part)
+        if part["output"] == 0 and before.get("endReason") != FULL == known[place].get("endReason"):
+            document["fullFiles"] = document.get("fullFiles", 0) + 1
     if known:
         document["partsCount"] = document.get("partsCount", 0) + fresh
         document["parts"] = [known[place] for place in sorted(known)][-LIST_LIMIT:]
+
+
+def allowed(budget: int, facts: Mapping[str, Any]) -> int:
+    """Return the highest number that a part may have: `limits.maxParts` counts failures, not files that were full."""
+    return int(budget + facts.get("roomWaits", 0) + facts.get("fullFiles", 0))
 
 
 def _merged(old: Document, new: Document) -> Document:

@@ -13,7 +13,7 @@ from egress_operator import start, status
 from egress_operator.ending import fail, finish, is_uploaded, livekit_details
 from egress_operator.errors import redact
 from egress_operator.model import Action, DeleteJob, Plan, Reason
-from egress_operator.parts import lose_part
+from egress_operator.parts import allowed, lose_part
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_time, parse_time
 from egress_operator.verdict import State
@@ -154,7 +154,7 @@ def _next_part(situation: Situation, *, delay: float) -> Plan:
     spec = situation.observed.recording.spec
     assert spec is not None
     number = max([verdict.part, *(part["part"] for part in facts.get("parts") or ())]) + 1
-    if number > spec.max_parts + facts.get("roomWaits", 0):
+    if number > allowed(spec.max_parts, facts):
         return _exhausted(situation)
     due = _due(situation, delay=delay)
     retire: tuple[Action, ...] = ()

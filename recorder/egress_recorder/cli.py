@@ -93,6 +93,7 @@ def _add_record(parser: argparse.ArgumentParser) -> None:
     times.add_argument("--track-timeout", type=_seconds, default=30.0, metavar="S", help="for the tracks")
     times.add_argument("--rejoin-timeout", type=_seconds, default=0.0, metavar="S", help="after a leave")
     times.add_argument("--max-duration", type=_seconds, metavar="S", help="ends the recording")
+    times.add_argument("--max-file-duration", type=_seconds, metavar="S", help="begins a new file")
     parser.add_argument("-v", "--verbose", action="store_true", help="log lines on stderr")
 
 

@@ -346,6 +346,12 @@ class RecorderConfig(_Model):
     track_timeout: float = 30.0
     rejoin_timeout: float = 0.0
     limits: Limits = Limits()
+    max_file_duration: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds of media after which a new file begins without a gap; None: never. A recorder that does not"
+        " know it records on in one file",
+    )
     upload_timeout: float | None = Field(
         default=None,
         gt=0,

@@ -6,7 +6,7 @@ and exit code; the capture process owns LiveKit and media, writes files into the
 
 Supervisor → capture: first line `CaptureRequest`, then `StopCommand` / `TokenCommand` / `StreamsCommand`. End of file on the command
 pipe means that the supervisor is gone: stop as interrupted.
-Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SegmentClosed`, `ImageMade`, `SpansChanged`, `StreamsChanged`, and `Ended` as the last one. A capture
+Capture → supervisor: `Joined`, `TracksChanged`, `Started`, `ProgressReport`, `SegmentClosed`, `ImageMade`, `FilesClosed`, `SpansChanged`, `StreamsChanged`, and `Ended` as the last one. A capture
 process that exits without `Ended` crashed.
 
 Dataclasses and the standard library only (memory of the capture process, see `vocabulary.py`). What the supervisor
@@ -78,6 +78,8 @@ class CaptureRequest(Message):
     continuing: bool = False
     """A part of this recording has media already: absence ends it naturally after max(rejoinTimeout, 30 s)
     instead of failing."""
+    max_file_duration: float | None = None
+    """Seconds of media after which all files are completed and new ones begin (`FilesClosed`); None: never."""
     recorded: float = 0.0
     """Seconds recorded by earlier parts, for limits.maxDuration."""
     recorded_bytes: int = 0
@@ -139,7 +141,7 @@ class Started(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgressReport(Message):
-    """Sent once per second while media is written. Numbers of this part only."""
+    """Sent once per second while media is written. Numbers of this part only: since `Started` or the last `FilesClosed`."""
 
     event: Literal["progress"] = "progress"
     progress: Progress
@@ -188,8 +190,30 @@ class ImageMade(Message):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FilesClosed(Message):
+    """The files are closed and complete, but for those in `problems`; the capture goes on in new ones, without a gap.
+
+    What follows is told of the new ones: `ProgressReport`, `Ended`. Times in `SpansChanged` and `SegmentClosed` go on.
+    """
+
+    event: Literal["files"] = "files"
+    files: tuple[str, ...]
+    """As in `Started`; HLS outputs are among them and go on."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """As in `ProgressReport`."""
+    next_files: tuple[str, ...]
+    """Names of the new files."""
+    until: float
+    """Media time, since `Started`, at which the new files begin, seconds."""
+    at: datetime
+    """Wall clock of that, as `Started.started_at`."""
+    progress: Progress
+    """Of the closed files."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpansChanged(Message):
-    """What this part's files hold of which track changed: after `Started`, at most once per second and before `Ended`.
+    """What this capture's files hold of which track changed: after `Started`, at most once per second and before `Ended`.
 
     An entry replaces the former one of its number; the other ones stay.
     """
@@ -236,6 +260,7 @@ Event = (
     | ProgressReport
     | SegmentClosed
     | ImageMade
+    | FilesClosed
     | SpansChanged
     | StreamsChanged
     | Ended

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from egress_recorder.errors import RecorderError
 from egress_recorder.ipc_streams import StreamReport, StreamTarget
 from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.images import Images, Made
+from egress_recorder.media.packets import Roll
 from egress_recorder.media.pipeline import Finished, Pipeline
 from egress_recorder.outputs import OUTPUTS
+from egress_recorder.outputs.rolling import open_file
 from egress_recorder.outputs.segments import SegmentOutput
 from egress_recorder.outputs.stream_set import StreamSet
 from egress_recorder.session_end import Ending
 from egress_recorder.session_presence import Gone, NeverCame, Presence
+from egress_recorder.session_rolls import Rolls
 from egress_recorder.sources.base import RoomEnd, Source
 from egress_recorder.vocabulary import EndReason, Track
 
@@ -57,9 +61,12 @@ class Session:
             continuing=request.continuing,
             now=clock(),
         )
-        spec, files = session_values.media_spec(request), session_values.file_specs(request)
+        files = session_values.file_specs(request)
+        length = session_values.file_length(request, [of_file for _, of_file in files])
+        files = [(file_type, replace(of_file, file_seconds=length)) for file_type, of_file in files]
         segments, directory = session_values.segment_specs(request), Path(request.directory)
         self._specs = [*(of_file for _, of_file in files), *segments]
+        self._rolls = Rolls(length)
         self._segments = [
             SegmentOutput(directory, of_segments, wanted, index=index)
             for index, (of_segments, wanted) in enumerate(zip(segments, request.segments, strict=True))
@@ -68,8 +75,9 @@ class Session:
         self._streams = [StreamSet(one, wall=wall) for one in streamed]
         self._streams_told: tuple[StreamReport, ...] = ()
         self.want_streams(request.streams)
-        opened = [OUTPUTS[file_type].open(directory, of_file) for file_type, of_file in files]
-        self._files = FanOut([*opened, *self._segments], self._streams)
+        opened = [open_file(OUTPUTS[file_type], directory, of_file) for file_type, of_file in files]
+        self._files = FanOut([*opened, *self._segments], self._streams, rolled=self._note_roll)
+        spec = replace(session_values.media_spec(request), file_seconds=length)
         self._images = (
             Images(
                 request.images,
@@ -191,7 +199,7 @@ class Session:
     def _decide(self, source: Source, task: asyncio.Task[RoomEnd]) -> None:
         now = self._clock()
         self._note_start()
-        self._tell_segments()
+        self._tell_files()
         self._gate(now)
         self._report(now)
         self._tell_streams()
@@ -240,10 +248,10 @@ class Session:
             return
         self._reported = now
         recording, saves = self._pipeline.recording and not self._held, self._pipeline.degraded
-        numbers = session_values.progress(self._pipeline.numbers)
+        numbers = self._rolls.current(self._pipeline.numbers)
         self._emit(
             ipc.ProgressReport(
-                progress=numbers,
+                progress=session_values.progress(numbers),
                 recording=recording,
                 degraded=saves,
                 sizes=self._files.sizes,
@@ -251,6 +259,19 @@ class Session:
             )
         )
         self._tell_spans()
+
+    def _note_roll(self, roll: Roll) -> None:
+        """Called by the media thread."""
+        self._rolls.note(roll, self._pipeline.numbers_until)
+        self._loop.call_soon_threadsafe(self._wake.set)
+
+    def _tell_files(self) -> None:
+        """Tell of segments and files that are complete; a segment that ends with a file belongs to it."""
+        first, rolled = self._pipeline.first, self._rolls.take()
+        self._tell_segments()
+        for one in rolled:
+            assert first is not None
+            self._emit(self._rolls.tell(one, self._wall_of(first + one.until)))
 
     def _tell_segments(self) -> None:
         origin = self._pipeline.origin
@@ -325,24 +346,24 @@ class Session:
         except RecorderError as error:
             ending = session_end.failed(error)
             finished = Finished(self._pipeline.origin, self._pipeline.numbers)
-        self._tell_segments()
+        self._tell_files()
         self._tell_spans()
         await asyncio.to_thread(self._files.close_taps)
         self._tell_streams()
         if finished.origin is None:
             ending = session_end.without_media(ending, continuing=self._request.continuing)
         started_at = None if finished.origin is None else self._wall_of(finished.origin)
-        numbers = finished.numbers
+        whole, numbers = finished.numbers, self._rolls.current(finished.numbers)
         return ipc.Ended(
             phase=ending.phase,
             reason=ending.reason,
             exit_code=ending.exit_code,
             error=ending.error,
             error_code=ending.error_code,
-            files=self._files.filenames if started_at and numbers.bytes_written else (),
+            files=self._files.filenames if started_at and whole.bytes_written else (),
             problems=self._files.problems,
             started_at=started_at,
-            ended_at=started_at and started_at + timedelta(seconds=numbers.duration),
+            ended_at=started_at and started_at + timedelta(seconds=whole.duration),
             progress=session_values.progress(numbers),
         )
 

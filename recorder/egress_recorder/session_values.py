@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 
 from egress_recorder import ipc
 from egress_recorder.filetypes import FILE_KINDS, FileType, sound_codec
 from egress_recorder.media.audiocodecs import audio_rate
+from egress_recorder.media.audioencoder import packet_seconds
+from egress_recorder.media.filelength import file_seconds
 from egress_recorder.media.journal import Journal
 from egress_recorder.media.values import MediaSpec, Numbers, Profile
 from egress_recorder.vocabulary import Limits, Progress, TrackCompositeSource
@@ -69,6 +72,15 @@ def file_specs(request: ipc.CaptureRequest) -> list[tuple[FileType, MediaSpec]]:
         )
 
     return [(file_type, of(file_type)) for file_type in request.files]
+
+
+def file_length(request: ipc.CaptureRequest, files: Sequence[MediaSpec]) -> Fraction | None:
+    """Return the seconds after which a new file begins, whatever holds `files`; None: never."""
+    if request.max_file_duration is None or not files:
+        return None
+    pictures = [Fraction(1, request.encoding.framerate)] * any(spec.video for spec in files)
+    steps = [*pictures, *(packet_seconds(spec) for spec in files if spec.audio)]
+    return file_seconds(request.max_file_duration, steps)
 
 
 def segment_specs(request: ipc.CaptureRequest) -> list[MediaSpec]:

@@ -19,6 +19,10 @@ MAX_GAPS = 1000
 """Gaps inside of files in one manifest."""
 
 
+def _later(at: float, seconds: float) -> float:
+    return round(max(0.0, at - seconds), 3)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
     """From `start` to `end` seconds of media time; `end` is absent while it goes on."""
@@ -27,6 +31,12 @@ class Span:
 
     start: float
     end: float | None = None
+
+    def later(self, seconds: float) -> Span | None:
+        """Return it in the time of a file that begins `seconds` later; None when it is over before."""
+        if self.end is not None and self.end <= seconds:
+            return None
+        return Span(start=_later(self.start, seconds), end=self.end and _later(self.end, seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +79,25 @@ class TrackSpan:
     omitted: int = 0
     """Older entries of `muted`, `stalled` and `sizes` that are not listed any more."""
 
+    def later(self, seconds: float) -> TrackSpan | None:
+        """Return it in the time of a file that begins `seconds` later; None when it is over before."""
+        if not seconds:
+            return self
+        if self.end is not None and self.end <= seconds:
+            return None
+        before = [one for one in self.sizes if one.at <= seconds]
+        width, height = (before[-1].width, before[-1].height) if before else (self.width, self.height)
+        return replace(
+            self,
+            width=width,
+            height=height,
+            start=_later(self.start, seconds),
+            end=self.end and _later(self.end, seconds),
+            muted=tuple(left for one in self.muted if (left := one.later(seconds))),
+            stalled=tuple(left for one in self.stalled if (left := one.later(seconds))),
+            sizes=tuple(replace(one, at=_later(one.at, seconds)) for one in self.sizes if one.at > seconds),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaGap:
@@ -81,6 +110,12 @@ class MediaGap:
     started_at: datetime | None = None
     """UTC of `start`."""
     reason: str
+
+    def later(self, seconds: float) -> MediaGap | None:
+        """Return it in the time of a file that begins `seconds` later; None when it is over before."""
+        if self.end <= seconds:
+            return None
+        return replace(self, start=_later(self.start, seconds), end=_later(self.end, seconds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,6 +109,8 @@ class EndReason(enum.StrEnum):
     INTERRUPTED = "Interrupted"
     SUPERSEDED = "Superseded by a newer recorder"
     SCRATCH_FULL = "Scratch volume full"
+    MAX_FILE_DURATION = "Max file duration reached"
+    """Of a file, never of a recording: the next one begins where it ends."""
 
 
 class ErrorCode(enum.IntEnum):

@@ -6,6 +6,7 @@ last one repeats):
   media     bytes of the first file, each other one has one more; absent: no media
   segments  number of segments that are closed in each HLS output, 2 s each, with the file's bytes; of FMP4 with a header more
   open      true: a segment more, which is not closed
+  rolls     how often the files are completed and new ones begun, each with the bytes of `media` and 2 s of a segment
   problems  of the progress reports
   images    one list per image output: the bytes of each image as text, in order; made after the media began
   untold    as images, left behind without a word; beside each one is a half one
@@ -77,6 +78,26 @@ class Fake:
                 "progress", progress=self.progress, recording=True, problems=self.step.get("problems", {})
             )
 
+    def roll(self, number: int, size: int) -> None:
+        done = [path.name for path in (*self.paths, *self.segments)]
+        self.paths = [path.with_name(f"media-{number + 1}{path.suffix}") for path in self.paths]
+        for one, path in enumerate(self.paths):
+            path.write_bytes(b"M" * (size + one))
+        at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
+        self.send(
+            "files",
+            files=done,
+            next_files=[path.name for path in (*self.paths, *self.segments)],
+            until=2.0 * number,
+            at=at.isoformat(),
+            progress={"duration": 2.0, "bytes_written": size, "frames": 60},
+        )
+        for output in range(len(self.segments)):
+            segment = self.step.get("segments", 0) + number - 1
+            self.segment(output, self.path(output, segment), segment, size, start=2.0 * number)
+        self.progress = {"duration": 2.0, "bytes_written": size, "frames": 60}
+        self.send("progress", progress=self.progress, recording=True)
+
     def path(self, output: int, number: int) -> Path:
         extension = {"TS": "ts", "FMP4": "m4s"}[self.request["segments"][output]["container"]]
         return self.segments[output] / f"{number:05d}.{extension}"
@@ -85,7 +106,7 @@ class Fake:
         header = HEADER if path.suffix == ".m4s" else b""
         path.write_bytes(header + b"S" * size)
 
-    def segment(self, output: int, path: Path, number: int, size: int) -> None:
+    def segment(self, output: int, path: Path, number: int, size: int, start: float | None = None) -> None:
         self.write(path, size)
         at = datetime.fromisoformat(self.started_at) + timedelta(seconds=2 * number)
         self.send(
@@ -93,7 +114,7 @@ class Fake:
             output=output,
             number=number,
             name=path.name,
-            start=2.0 * number,
+            start=2.0 * number if start is None else start,
             duration=2.0,
             started_at=at.isoformat(),
             size=size,
@@ -159,6 +180,8 @@ class Fake:
         if "media" in self.step:
             self.media(self.step["media"])
             self.images()
+        for number in range(1, self.step.get("rolls", 0) + 1):
+            self.roll(number, self.step["media"])
         match self.step["then"]:
             case "end":
                 self.ended()

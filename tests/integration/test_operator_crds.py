@@ -126,6 +126,7 @@ ACCEPTED: list[Change] = [
     output(backupStorage={"gcp": {"bucket": "b", "credentialsSecretRef": {"name": "k"}}}),
     {"desiredState": "Stopped"},
     {"limits": {"maxDuration": "2h", "maxSize": "10Gi", "maxParts": 3}},
+    {"limits": {"maxFileDuration": "5m"}},
     {"limits": {"maxSize": 1000000}},
     {"livekit": {"url": "wss://livekit.example.com", "credentialsSecretRef": {"name": "keys"}}},
     {
@@ -349,6 +350,8 @@ REFUSED: list[tuple[Change, str]] = [
     ({"limits": {"maxSize": "0"}}, "limits.maxSize must be a quantity greater than 0"),
     ({"limits": {"maxSize": -1}}, "limits.maxSize must be a quantity greater than 0"),
     ({"limits": {"maxParts": 0}}, "spec.limits.maxParts"),
+    ({"limits": {"maxFileDuration": "299s"}}, "limits.maxFileDuration must be a duration 5m or longer"),
+    ({"limits": {"maxFileDuration": "6"}}, "limits.maxFileDuration must be a duration"),
     ({"livekit": {"url": "wss://x"}}, "spec.livekit.credentialsSecretRef: Required value"),
     ({"livekit": {"credentialsSecretRef": {"name": "k"}}}, "spec.livekit.url: Required value"),
     (

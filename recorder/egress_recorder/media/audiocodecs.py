@@ -35,6 +35,8 @@ class AudioCodec:
     frame: Callable[[Planes], AudioFrame]
     delay: Callable[[AudioCodecContext], int] = lambda _: 0
     options: Mapping[str, str] = field(default_factory=dict)
+    numbered: bool = False
+    """Its packets say how many came before: a file that does not begin with the first one needs an encoder of its own."""
 
 
 def planar(planes: Planes) -> AudioFrame:
@@ -71,7 +73,7 @@ AUDIO_CODECS: Mapping[SoundCodec, AudioCodec] = {
     # Without the reservoir no frame needs the ones before it: the first may be left out, and any cut is clean.
     "mp3": AudioCodec("libmp3lame", "fltp", planar, lambda _: LAME_DELAY, {"reservoir": "0"}),
     # 40 ms: FFmpeg's own 105 ms would be lost by a kill.
-    "flac": AudioCodec("flac", "s16", _sixteen_bits, options={"frame_size": "1920"}),
+    "flac": AudioCodec("flac", "s16", _sixteen_bits, options={"frame_size": "1920"}, numbered=True),
 }
 
 

@@ -22,6 +22,14 @@ from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, MediaSpec
 
 PCM_FRAME = 960
 """Samples of a packet of PCM."""
+
+
+def packet_seconds(spec: MediaSpec) -> Fraction:
+    """Return the seconds of a packet of the spec's codec."""
+    samples = PCM_FRAME if spec.audio_codec == "pcm" else open_audio(spec).frame_size
+    return Fraction(samples, spec.audio_frequency)
+
+
 _SILENCE = bytes(PCM_FRAME * CHANNELS * 2)
 
 
@@ -33,13 +41,18 @@ class AudioEncoder:
         self._rate = spec.audio_frequency
         self._time_base = Fraction(1, self._rate)
         self._resampler = Resampler(self._rate) if self._rate != SAMPLE_RATE else None
-        self._packer = PcmPacker() if spec.audio_codec == "pcm" else CodecPacker(spec)
+        self._packer: PcmPacker | CodecPacker = PcmPacker() if self.codec == "pcm" else CodecPacker(spec)
         self._frame_size = self._packer.frame_size
         # Silence before the first sample, up to a whole packet: what the encoder delays is then whole packets, which
         # are left out.
         self._lead = -self._packer.delay % self._frame_size
         self._waiting: Planes = np.zeros((CHANNELS, self._lead), np.float32)
         self._position = 0
+        self._spec = spec
+        numbered = self.codec in AUDIO_CODECS and AUDIO_CODECS[self.codec].numbered
+        self._anew = round((spec.file_seconds or 0) * self._rate) if numbered else 0
+        """Samples after which the encoder begins anew with a file; 0: never."""
+        self._base = self._files = 0
 
     def encode(self, pcm: Pcm) -> list[EncodedPacket]:
         """Encode interleaved stereo samples that follow the ones before."""
@@ -60,8 +73,12 @@ class AudioEncoder:
         whole = waiting.shape[1] // size * size
         packets: list[EncodedPacket] = []
         for start in range(0, whole, size):
+            if self._anew and self._position >= self._anew * (self._files + 1):
+                # Nothing is left in the old one: what is numbered (FLAC) delays nothing.
+                self._packer, self._base = CodecPacker(self._spec), self._position
+                self._files += 1
             packets += self._packets(
-                self._packer.pack(waiting[:, start : start + size], self._position, self._rate)
+                self._packer.pack(waiting[:, start : start + size], self._position - self._base, self._rate)
             )
             self._position += size
         self._waiting = waiting[:, whole:]
@@ -75,7 +92,7 @@ class AudioEncoder:
                 continue
             assert packet.pts is not None
             # The priming packet (AAC: pts -1024): dropping it costs nothing, clamping it would delay the sound by 21 ms.
-            pts = packet.pts - self._lead
+            pts = packet.pts + self._base - self._lead
             if pts >= 0:
                 packet.time_base, packet.duration = self._time_base, self._frame_size
                 packet.pts = packet.dts = pts

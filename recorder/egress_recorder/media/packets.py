@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import av
 
@@ -59,3 +59,30 @@ class Output(PacketSink, Protocol):
     @property
     def takes(self) -> frozenset[Codec]:
         """The codecs of the packets that it wants; others are not given to it."""
+
+
+@runtime_checkable
+class RollingFile(Output, Protocol):
+    """An output that goes on in a new file. Until `roll` it writes both: the end of the one, the beginning of the next."""
+
+    @property
+    def crossed(self) -> bool:
+        """True when all that is written from now on belongs to the next file."""
+
+    def roll(self) -> int:
+        """Complete the file, return its bytes and go on in the next one, also when that raises MediaError."""
+
+    def pass_over(self) -> int:
+        """Take the name of the next file without writing one, return the bytes of this one: the output has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """Files that were completed while the capture goes on; names as `Output.filename`."""
+
+    filenames: tuple[str, ...]
+    problems: dict[str, str]
+    """Sentence by name of each that is not whole."""
+    next_filenames: tuple[str, ...]
+    bytes_written: int
+    """Of the whole capture up to here."""

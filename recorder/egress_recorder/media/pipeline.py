@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 import numpy as np
@@ -79,6 +79,8 @@ class Pipeline:
         self._numbers = Numbers()
         self.journal = Journal()
         self._frames, self._cut, self._recording = 0, 0, False
+        self._frames_of: dict[int, int] = {}
+        """By file: pictures are in the next one a moment before the sound."""
         self._video: VideoEncoder | None = None
         self._audio: list[AudioEncoder] = []
         self._written = 0.0
@@ -168,6 +170,13 @@ class Pipeline:
     def numbers(self) -> Numbers:
         """The last snapshot (`COUNT_SECONDS`)."""
         return self._numbers
+
+    def numbers_until(self, seconds: float) -> Numbers:
+        """Return the numbers up to the end of a file, at media time `seconds`; for the media thread, when it has rolled."""
+        self._count()
+        begun = round(seconds / (self._spec.file_seconds or seconds))
+        frames = sum(count for file, count in self._frames_of.items() if file < begun)
+        return replace(self._numbers, duration=seconds, frames=frames)
 
     # ---- media thread ------------------------------------------------------------------------------------
 
@@ -262,9 +271,16 @@ class Pipeline:
         limit = self._limit if until is None else min(until, self._limit)
         for packet in packets:
             if packet.file_time < limit:
+                if packet.kind == "video":
+                    self._note_frame(packet)
                 self._output.write(packet)
-                self._frames += packet.kind == "video"
                 self._written = max(self._written, packet.file_time + packet.duration)
+
+    def _note_frame(self, packet: EncodedPacket) -> None:
+        assert packet.packet.pts is not None
+        file = self._spec.file_of(packet.packet.pts)
+        self._frames_of[file] = self._frames_of.get(file, 0) + 1
+        self._frames += 1
 
     def _file_time(self, at: float) -> float:
         return max(0.0, at - (self._timeline.origin or at))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal, Protocol
 
 from egress_recorder.filetypes import SoundCodec
@@ -56,16 +57,22 @@ class MediaSpec:
     """Seconds between the boundaries at which segments begin, each with a key frame; None: there are none."""
     constant: bool = False
     """The pictures have a constant bitrate, as streams need it (nal-hrd CBR); files leave its filler out."""
+    file_seconds: Fraction | None = None
+    """A new file begins at every multiple, with a key frame; None: there is one (`filelength`)."""
 
     def group(self, index: int) -> int:
         """Return the number of the group of pictures of frame `index`; each begins with a key frame.
 
-        The union of what was asked for: numbers grow at every key frame of the interval and at every boundary.
+        The union of what was asked for: numbers grow at every key frame of the interval, at every boundary and with every file.
         """
         groups = math.floor(index / (self.key_frame_interval * self.framerate) + 1e-9)
         if self.segment_duration is not None:
             groups += index // (self.segment_duration * self.framerate)
-        return groups
+        return groups + self.file_of(index)
+
+    def file_of(self, index: int) -> int:
+        """Return the number of the file, from 0, that frame `index` is in."""
+        return 0 if self.file_seconds is None else int(index // (self.file_seconds * self.framerate))
 
     @property
     def longest_group(self) -> int:

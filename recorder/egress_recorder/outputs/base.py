@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from egress_recorder.outputs.streams import add_sound, add_video
 MAX_WAITING = 4000
 """Packets of sound (40 s of PCM and more of the others) that may wait for the first video packet, whose SPS and PPS
 the header needs."""
+_ZERO = Fraction(0)
 
 
 def _nothing(path: Path, samples: int) -> None:
@@ -58,24 +60,36 @@ class Container(Format):
 
     file_type: FileType
 
-    def open(self, directory: Path, spec: MediaSpec, *, filename: str = "") -> ContainerOutput:
-        """Return the output that writes such a file into `directory`."""
-        return ContainerOutput(self, directory, spec, filename=filename or scratch_name(self.file_type))
+    def open(
+        self, directory: Path, spec: MediaSpec, *, filename: str = "", begins: Fraction = _ZERO
+    ) -> ContainerOutput:
+        """Return the output that writes such a file into `directory`; its time 0 is media time `begins`, seconds."""
+        name = filename or scratch_name(self.file_type)
+        return ContainerOutput(self, directory, spec, filename=name, begins=begins)
 
 
 class ContainerOutput:
     """One growing file; an `Output`."""
 
-    def __init__(self, container: Format, directory: Path, spec: MediaSpec, *, filename: str) -> None:
+    def __init__(
+        self,
+        container: Format,
+        directory: Path,
+        spec: MediaSpec,
+        *,
+        filename: str,
+        begins: Fraction = _ZERO,
+    ) -> None:
         self.filename = filename
         sound: set[Codec] = {spec.audio_codec} if spec.audio else set()
         self.takes: frozenset[Codec] = frozenset(sound | {"h264"} if spec.video else sound)
         self._kind = container
         self._path = directory / filename
-        self._spec = spec
+        self._spec, self._begins = spec, begins
         self._container: OutputContainer | None = None
         self._streams: dict[Kind, Stream] = {}
         self._last: dict[Kind, int] = {}
+        self._shift: dict[Kind, int] = {}
         self._waiting: deque[EncodedPacket] = deque()
         self._samples = 0
         self._closed = False
@@ -110,6 +124,12 @@ class ContainerOutput:
                 self._container.close()
                 self._kind.finished(self._path, self._samples)
 
+    def abandon(self) -> None:
+        """Close the file and remove it."""
+        with suppress(MediaError):
+            self.close()
+        self._path.unlink(missing_ok=True)
+
     def _open(self) -> None:
         first = next((waiting for waiting in self._waiting if waiting.kind == "video"), None)
         if self._spec.video and first is None:
@@ -131,14 +151,18 @@ class ContainerOutput:
     def _mux(self, item: EncodedPacket) -> None:
         assert self._container is not None
         stream = self._streams.get(item.kind)
-        dts = item.packet.dts
-        assert dts is not None
+        assert item.packet.dts is not None
+        if item.kind not in self._shift:
+            assert item.packet.time_base is not None
+            self._shift[item.kind] = int(self._begins / item.packet.time_base)
+        shift = self._shift[item.kind]
+        dts = item.packet.dts - shift
         # One packet the muxer would refuse must not end a lane; equal or smaller times are left out.
         if stream is None or dts <= self._last.get(item.kind, -1):
             return
         self._last[item.kind] = dts
         self._container.mux_one(
-            _clone(item.packet, stream, bare=self._spec.constant and item.kind == "video")
+            _clone(item.packet, stream, shift, bare=self._spec.constant and item.kind == "video")
         )
         if item.kind == "audio":
             self._samples += item.packet.duration or 0
@@ -155,15 +179,19 @@ class ContainerOutput:
             ) from error
 
 
-def _clone(packet: av.Packet[Any], stream: Stream, *, bare: bool = False) -> av.Packet[Any]:
+def _clone(packet: av.Packet[Any], stream: Stream, shift: int = 0, *, bare: bool = False) -> av.Packet[Any]:
     """Return a copy for one container: muxing rescales in place, and several outputs take the same packet.
+
+    `shift`: by how much it is earlier in the file, in the packet's time base.
 
     `bare`: without the filler that only a stream of constant bitrate needs (ISO/IEC 14496-15 advises against it in files).
     """
     data = without_filler(bytes(packet)) if bare else bytes(packet)
     clone: av.Packet[Any] = av.Packet(len(data))
     clone.update(data)
-    clone.pts, clone.dts = packet.pts, packet.dts
+    assert packet.pts is not None
+    assert packet.dts is not None
+    clone.pts, clone.dts = packet.pts - shift, packet.dts - shift
     clone.duration, clone.time_base = packet.duration, packet.time_base
     clone.is_keyframe, clone.stream = packet.is_keyframe, stream
     return clone

@@ -238,7 +238,8 @@ class Supervisor:
 
     def _judge(self, end: PartEnd, budget: int) -> Verdict | None:
         """Return the verdict after a part, None when a next one is to follow in this process."""
-        spent = self._runner.attempts >= budget or self._ledger.next_number > self._config.max_parts
+        following = self._ledger.next_number - self._ledger.continued
+        spent = self._runner.attempts >= budget or following > self._config.max_parts
         if end.fills_scratch and not spent and self._end_reason is None:
             return None
         if end.ended is not None and (end.in_order or spent or self._end_reason is not None):

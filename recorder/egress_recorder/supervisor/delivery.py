@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from egress_recorder.contract import Trouble
+from egress_recorder.contract import EndReason, Trouble
 from egress_recorder.errors import MediaError, RecorderError
-from egress_recorder.ipc import Ended, SegmentClosed
+from egress_recorder.ipc import Ended, FilesClosed, SegmentClosed
 from egress_recorder.segmentation import directory_name
 from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.copies import upload_everywhere
@@ -93,13 +93,13 @@ class Delivery:
         for lane in self._lanes:
             lane.release()
 
-    def segment_closed(self, number: int, directory: Path, segment: SegmentClosed) -> None:
-        """Deliver a segment of a growing part."""
+    def segment_closed(self, number: int, directory: Path, segment: SegmentClosed, *, capture: int) -> None:
+        """Deliver a segment of a growing part, whose capture process began with part `capture`."""
         if not 0 <= segment.output < len(self._lanes):
             logger.warning("a segment of an unknown output is left out", extra={"output": segment.output})
             return
         path = directory / directory_name(segment.output) / Path(segment.name).name
-        self._lanes[segment.output].closed(number, path, segment)
+        self._lanes[segment.output].closed(capture, path, segment, part=number)
 
     def began(self, number: int, paths: Sequence[Path]) -> None:
         """A part's files grow: they are uploaded meanwhile, where the storage can."""
@@ -109,15 +109,22 @@ class Delivery:
         """A part that began has no file."""
         self._begin(number, self._nothing_left(number))
 
-    def complete_part(self, number: int, paths: Sequence[Path], ended: Ended) -> None:
+    def complete_part(self, number: int, paths: Sequence[Path], ended: Ended | FilesClosed) -> None:
         """Deliver the files that the capture process has closed; one that it could not write on is finalised."""
+        at, reason = (
+            (ended.at, EndReason.MAX_FILE_DURATION)
+            if isinstance(ended, FilesClosed)
+            else (ended.ended_at, ended.reason)
+        )
         self._ledger.progressed(number, ended.progress)
         paths, segments = self._split(number, paths)
         whole = (path.stat().st_size if path.exists() else 0 for path in paths)
         sizes = (*whole, *(size for _, size in segments.values()))
-        self._ledger.ended(
-            number, duration=ended.progress.duration, sizes=sizes, reason=ended.reason, at=ended.ended_at
-        )
+        self._ledger.ended(number, duration=ended.progress.duration, sizes=sizes, reason=reason, at=at)
+        if isinstance(ended, FilesClosed):
+            # Of a file that was shorter than a segment the next part has the segment.
+            empty = frozenset(file for file, (_, size) in segments.items() if not size)
+            self._ledger.measured(number, (), without=empty)
         files = dict(enumerate(paths))
         broken = {file for file, path in files.items() if path.name in ended.problems}
         self.cut += ended.problems.values()
@@ -126,18 +133,25 @@ class Delivery:
             return
         self._begin(number, self._mended(number, self._mender.broken(number, files, broken, segments)))
 
-    def crashed_part(self, number: int, paths: Sequence[Path]) -> None:
-        """Finalise and deliver the files that a crashed capture process left."""
+    def crashed_part(self, number: int, paths: Sequence[Path], *, capture: int) -> None:
+        """Finalise and deliver the files that a crashed capture process left; it began with part `capture`."""
         for lane in self._lanes:
-            lane.crashed(number)
-        self._begin(number, self._mended(number, self._salvaged(number, paths)))
+            lane.crashed(capture)
+        self._begin(number, self._mended(number, self._salvaged(number, paths, capture=capture)))
 
-    async def _salvaged(self, number: int, paths: Sequence[Path]) -> Files:
+    async def _salvaged(self, number: int, paths: Sequence[Path], *, capture: int) -> Files:
         files = len(self._ledger.file_types)
         for lane, directory in zip(self._lanes, paths[files:], strict=True):
             room = await self._scratch.room()
-            await lane.salvage(number, directory, command=self._command, room=room.free)
+            await lane.salvage(capture, directory, command=self._command, room=room.free, part=number)
         paths, segments = self._split(number, paths)
+        if since := self._ledger.own(number).since:
+            # The first segment that was closed in it began before it.
+            ends = [lane.end_of(capture) for lane in self._lanes]
+            segments = {
+                file: (max(0.0, end - since), size)
+                for (file, (_, size)), end in zip(sorted(segments.items()), ends, strict=True)
+            }
         return await self._mender.crashed(number, dict(enumerate(paths)), segments)
 
     def _split(

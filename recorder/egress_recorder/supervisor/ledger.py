@@ -40,6 +40,10 @@ class OwnPart:
     """Files of which nothing was left."""
     files: tuple[tuple[str, str], ...] = field(default=())
     """(name, location) per output; the location is empty until that upload succeeded."""
+    capture: int = 0
+    """The part that its capture process began with; 0: this one."""
+    since: float = 0.0
+    """Seconds of media of its capture process before it."""
     presigned: Mapping[int, str] = field(default_factory=dict, repr=False)
     """By output; only for the status."""
 
@@ -110,10 +114,25 @@ class Ledger:
         self.content.adopt(manifest.media)
         self._prior_started_at = self._prior_started_at or manifest.started_at
 
-    def started(self, number: int, started_at: datetime, files: tuple[str, ...]) -> None:
-        """Note the first media of a part."""
+    def started(
+        self,
+        number: int,
+        started_at: datetime,
+        files: tuple[str, ...],
+        *,
+        capture: int = 0,
+        since: float = 0.0,
+    ) -> None:
+        """Note the first media of a part.
+
+        `capture`: the part whose capture process goes on in it, after `since` seconds of media; 0: none does.
+        """
         self._own[number] = OwnPart(
-            number=number, started_at=started_at, files=tuple((name, "") for name in files)
+            number=number,
+            started_at=started_at,
+            files=tuple((name, "") for name in files),
+            capture=capture,
+            since=since,
         )
 
     def progressed(self, number: int, progress: Progress, sizes: tuple[int, ...] = ()) -> None:
@@ -180,6 +199,11 @@ class Ledger:
         """Number of the next part that will be started."""
         numbers = [self._first - 1, *self._own, *(part.part for part in self._prior_parts)]
         return max(numbers) + 1
+
+    @property
+    def continued(self) -> int:
+        """Number of this recorder's parts that only go on with the one before: they are no failures."""
+        return sum(bool(part.capture) for part in self._own.values())
 
     @property
     def has_media(self) -> bool:
@@ -302,6 +326,8 @@ class Ledger:
                     over=part.ended_at is not None,
                     progress=part.progress,
                     several=self.file_count > 1,
+                    capture=part.capture,
+                    since=part.since,
                 )
                 for part in self._own.values()
             ]

@@ -57,12 +57,18 @@ class MediaLedger:
         over: bool,
         progress: Progress,
         several: bool = False,
+        capture: int = 0,
+        since: float = 0.0,
     ) -> PartMedia:
         """Return the account of one of our parts. `over`: its files are closed, nothing in them goes on.
 
-        `several`: its outputs have different files.
+        `several`: its outputs have different files. `capture`: the part under which its content was noted, where that is
+        another one, which began `since` seconds before.
         """
-        content = self._own.get(number, _Content())
+        hashes = self._own.get(number, _Content()).hashes
+        content = self._own.get(capture or number, _Content())
+        spans = [one for span in content.spans.values() if (one := span.later(since)) is not None]
+        gaps = [left for gap in content.gaps if (left := gap.later(since)) is not None]
         delay = progress.corrections.receive_delay
         zero_at = started_at + timedelta(seconds=progress.corrections.axis_moved - delay)
         end = duration if over else None
@@ -71,11 +77,11 @@ class MediaLedger:
             zero_at=zero_at,
             receive_delay=delay,
             duration=duration,
-            sha256=content.hashes.get(0, ""),
-            hashes=_listed(content.hashes) if several else (),
+            sha256=hashes.get(0, ""),
+            hashes=_listed(hashes) if several else (),
             tracks=tuple(
                 _dated(span, zero_at, end)
-                for _, span in sorted(content.spans.items())
+                for span in sorted(spans, key=lambda span: span.number)
                 if end is None or span.start < end
             ),
             tracks_omitted=content.spans_omitted,
@@ -83,7 +89,7 @@ class MediaLedger:
                 replace(
                     gap, end=gap.end if end is None else min(gap.end, end), started_at=_at(zero_at, gap.start)
                 )
-                for gap in content.gaps
+                for gap in gaps
                 if end is None or gap.start < end
             ),
             gaps_omitted=content.gaps_omitted,

@@ -113,16 +113,26 @@ class PartRunner:
         if self._ending is not None:
             attempt.stop(self._ending, within=self._within)
         files: tuple[str, ...] = ()
+        capture = number
+        """The part that the capture process began with; `number` is that of the files that grow."""
 
         def on_event(event: ipc.Event) -> None:
-            nonlocal files
+            nonlocal files, number
             if isinstance(event, ipc.SegmentClosed):
-                self._delivery.segment_closed(number, directory, event)
+                self._delivery.segment_closed(number, directory, event, capture=capture)
                 return
             if isinstance(event, ipc.ImageMade):
-                self._images.made(number, directory, event)
+                self._images.made(capture, directory, event)
                 return
-            self._account.mirror(event, part=number, ending=self._ending is not None)
+            if isinstance(event, ipc.FilesClosed):
+                if not self._account.ledger.is_own(number):
+                    logger.warning("files that never began are left out", extra={"files": event.files})
+                    return
+                number = self._next_files(number, directory, event, capture=capture)
+                files = event.next_files
+                return
+            part = capture if isinstance(event, ipc.SpansChanged) else number
+            self._account.mirror(event, part=part, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
                 files = event.files
                 self._delivery.began(number, [directory / name for name in files])
@@ -130,8 +140,8 @@ class PartRunner:
 
         end = await attempt.run(self._request(token, directory), on_event)
         self._attempt = None
-        had_media = self._hand_over(end, number, directory=directory, files=files)
-        await self._images.sweep(number, directory)
+        had_media = self._hand_over(end, number, directory=directory, files=files, capture=capture)
+        await self._images.sweep(capture, directory)
         return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
 
     def _request(self, token: str, directory: Path) -> ipc.CaptureRequest:
@@ -147,6 +157,7 @@ class PartRunner:
             track_timeout=config.track_timeout,
             rejoin_timeout=config.rejoin_timeout,
             limits=config.limits,
+            max_file_duration=config.max_file_duration,
             directory=str(directory),
             files=ledger.file_types,
             segments=tuple(
@@ -163,7 +174,21 @@ class PartRunner:
             recorded_bytes=recorded_bytes,
         )
 
-    def _hand_over(self, end: AttemptEnd, number: int, *, directory: Path, files: tuple[str, ...]) -> bool:
+    def _next_files(self, number: int, directory: Path, closed: ipc.FilesClosed, *, capture: int) -> int:
+        """Deliver files that are complete and expect the next ones; return the number of their part."""
+        ledger = self._account.ledger
+        self._delivery.complete_part(number, [directory / name for name in closed.files], closed)
+        following = ledger.next_number
+        names = self._account.names.of_part(following)
+        ledger.started(following, closed.at, names, capture=capture, since=closed.until)
+        self._delivery.began(following, [directory / name for name in closed.next_files])
+        self._account.publish()
+        self._on_media()
+        return following
+
+    def _hand_over(
+        self, end: AttemptEnd, number: int, *, directory: Path, files: tuple[str, ...], capture: int
+    ) -> bool:
         """Give the files to the delivery; return whether there are any."""
         ended, ledger = end.ended, self._account.ledger
         if ended is None:
@@ -172,7 +197,7 @@ class PartRunner:
                 extra={"returncode": end.returncode, "part": number, "media": bool(files)},
             )
             if files:
-                self._delivery.crashed_part(number, [directory / name for name in files])
+                self._delivery.crashed_part(number, [directory / name for name in files], capture=capture)
             return bool(files)
         if not ended.files:
             if files:

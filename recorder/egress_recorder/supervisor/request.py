@@ -133,6 +133,7 @@ def read_request(options: Namespace, server: Server, *, now: datetime) -> LocalR
             track_timeout=options.track_timeout,
             rejoin_timeout=options.rejoin_timeout,
             limits=Limits(max_duration=options.max_duration),
+            max_file_duration=options.max_file_duration,
             requested_at=now,
         )
     except ValidationError as error:

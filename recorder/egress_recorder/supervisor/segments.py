@@ -36,7 +36,10 @@ _PAUSE = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Waiting:
+    capture: int
+    """The part that its capture process began with: it gives names and playlist."""
     part: int
+    """The part that counts it: that of the files that grew when it was closed."""
     path: Path
     segment: ipc.SegmentClosed
 
@@ -64,48 +67,58 @@ class SegmentLane:
         self._closing = asyncio.Event()
         self._released = asyncio.Event()
         self._over = False
-        self._part = 0
+        self._capture = self._part = 0
         self._sums: dict[int, tuple[float, int]] = {}
         self._last: dict[int, ipc.SegmentClosed] = {}
         self._crashed: set[int] = set()
         self._later: list[_Waiting] = []
         self._failures: list[RecorderError] = []
 
-    def closed(self, part: int, path: Path, segment: ipc.SegmentClosed) -> None:
-        """Take over a segment that is complete."""
+    def closed(
+        self, capture: int, path: Path, segment: ipc.SegmentClosed, *, part: int | None = None
+    ) -> None:
+        """Take over a segment that is complete, of the capture process that began with part `capture`.
+
+        `part`: the one that is being written now, where that is another one: files end, segments go on.
+        """
+        part = part or capture
         duration, size = self._sums.get(part, (0.0, 0))
         self._sums[part] = (duration + segment.duration, size + segment.size)
-        self._last[part] = segment
-        self._enqueue(_Waiting(part=part, path=path, segment=segment))
+        self._last[capture] = segment
+        self._enqueue(_Waiting(capture=capture, part=part, path=path, segment=segment))
 
     def _enqueue(self, waiting: _Waiting) -> None:
-        if self._crashed and waiting.part > min(self._crashed):
+        if self._crashed and waiting.capture > min(self._crashed):
             self._later.append(waiting)
         else:
             self._queue.put_nowait(waiting)
 
-    def crashed(self, part: int) -> None:
-        """The capture process of a part has crashed and `salvage` follows: until then later parts' segments wait."""
-        self._crashed.add(part)
+    def crashed(self, capture: int) -> None:
+        """The capture process that began with a part has crashed and `salvage` follows: until then later segments wait."""
+        self._crashed.add(capture)
 
-    async def salvage(self, part: int, directory: Path, *, command: Sequence[str], room: int) -> None:
+    async def salvage(
+        self, capture: int, directory: Path, *, command: Sequence[str], room: int, part: int | None = None
+    ) -> None:
         """Take over what a crashed capture process left in its directory: the segment that grew, as far as it goes."""
         try:
-            await self._salvage(part, directory, command=command, room=room)
+            await self._salvage(capture, directory, command=command, room=room, part=part)
         finally:
-            self._crashed.discard(part)
+            self._crashed.discard(capture)
             later, self._later = self._later, []
             for waiting in later:
                 self._enqueue(waiting)
 
-    async def _salvage(self, part: int, directory: Path, *, command: Sequence[str], room: int) -> None:
-        began = self._account.ledger.own(part).started_at
+    async def _salvage(
+        self, capture: int, directory: Path, *, command: Sequence[str], room: int, part: int | None
+    ) -> None:
+        began = self._account.ledger.own(capture).started_at
         while True:
-            last = self._last.get(part)
+            last = self._last.get(capture)
             number = 0 if last is None else last.number + 1
             path = directory / f"{number:05d}{EXTENSIONS[self._wanted.container]}"
             left = await salvage(path, command=command, room=room)
-            start = 0.0 if last is None else last.start + last.duration
+            start = self.end_of(capture)
             if left is None or left.duration is None or left.duration <= start:
                 return
             size = await in_thread("stat", partial(_size_of, left.path, self._wanted.container))
@@ -119,11 +132,16 @@ class SegmentLane:
                 started_at=began if last is None else last.started_at + timedelta(seconds=last.duration),
                 size=size,
             )
-            self.closed(part, left.path, segment)
+            self.closed(capture, left.path, segment, part=part)
 
     def sum_of(self, part: int) -> tuple[float, int]:
         """Return seconds and bytes of a part's segments."""
         return self._sums.get(part, (0.0, 0))
+
+    def end_of(self, capture: int) -> float:
+        """Return the media time, seconds, up to which the segments of a capture process go."""
+        last = self._last.get(capture)
+        return 0.0 if last is None else last.start + last.duration
 
     def finish(self, *, over: bool) -> None:
         """No segment follows; `over`: no other recorder goes on with the playlist."""
@@ -152,9 +170,9 @@ class SegmentLane:
         return self._failures
 
     async def _store(self, place: SegmentPlace, waiting: _Waiting) -> None:
-        segment, part = waiting.segment, waiting.part
+        segment, capture = waiting.segment, waiting.capture
         key = segment_key(
-            place.names(part).prefix,
+            place.names(capture).prefix,
             suffix=self._wanted.suffix,
             container=self._wanted.container,
             number=segment.number,
@@ -163,8 +181,8 @@ class SegmentLane:
         stored: tuple[Uploaded, str] | None = None
         while True:
             try:
-                stored = stored or await place.store(key, waiting.path, part=part, number=segment.number)
-                playlists = await place.playlists_of(part)
+                stored = stored or await place.store(key, waiting.path, part=capture, number=segment.number)
+                playlists = await place.playlists_of(capture)
                 break
             except MediaError as error:
                 self._failures.append(error)
@@ -175,14 +193,14 @@ class SegmentLane:
                     return
         self._account.clear(Trouble.FILE_HELD)
         entry = Entry(
-            uri="", duration=segment.duration, at=segment.started_at, discontinuity=part != self._part
+            uri="", duration=segment.duration, at=segment.started_at, discontinuity=capture != self._capture
         )
         uploaded, init = stored
         playlists.add(uploaded.key, entry, init=init)
-        self._part = part
+        self._capture, self._part = capture, waiting.part
         await in_thread("remove", lambda: _remove(waiting.path))
         await publish_or_log(playlists, self._name)
-        self._tell(part, playlists)
+        self._tell(waiting.part, playlists)
 
     @property
     def _name(self) -> str:

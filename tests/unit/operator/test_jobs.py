@@ -116,6 +116,7 @@ def test_a_participants_configuration_carries_the_whole_spec() -> None:
     assert asdict(config.source) == {"kind": "participant", "identity": "alice", "screen_share": True}
     assert (config.join_timeout, config.rejoin_timeout, config.max_parts) == (120.0, 30.0, 5)
     assert (config.limits.max_duration, config.limits.max_size) == (3600.0, 2**30)
+    assert config.max_file_duration == 6 * 3600, "also where nobody asked for it"
     assert (config.encoding.width, config.encoding.height, config.encoding.framerate) == (640, 720, 15)
 
 
@@ -143,6 +144,11 @@ def test_advanced_becomes_the_encoding_as_livekit_takes_it(
 
     assert config.encoding == encoding
     assert config.stamped().min_contract_version == version
+
+
+def test_how_long_a_file_may_be_needs_no_newer_recorder() -> None:
+    config = config_of(limits={"maxFileDuration": "90m"})
+    assert (config.max_file_duration, config.min_contract_version) == (5400.0, 1)
 
 
 def test_a_track_composite_waits_thirty_seconds_unless_told_otherwise() -> None:

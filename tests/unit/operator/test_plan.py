@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from egress_operator import jobs, parts
 from egress_operator.model import (
     AddFinalizer,
     CreateJob,
@@ -23,7 +24,8 @@ from egress_operator.model import (
     WriteStop,
 )
 from egress_operator.plan import plan
-from egress_recorder.contract import Phase
+from egress_operator.settings import Settings
+from egress_recorder.contract import Part, Phase
 from support.operator_builders import (
     ABSENT,
     NOW,
@@ -495,6 +497,42 @@ def test_the_budget_of_parts_ends_in_failed_with_the_last_error() -> None:
     assert made.status["errorCode"] == 503
     assert "limits.maxParts" in made.status["error"]
     assert "livekit does not answer" in made.status["error"]
+
+
+def test_files_that_were_full_do_not_count_towards_the_budget() -> None:
+    full = [
+        {
+            "part": part,
+            "output": output,
+            "filename": "a.mp4",
+            "location": "l",
+            "endReason": "Max file duration reached",
+        }
+        for part in (1, 2)
+        for output in (0, 1)
+    ]
+    facts: dict[str, Any] = {}
+    parts.absorb(facts, [Part(part=one["part"], output=one["output"], filename="a.mp4") for one in full])
+    for _ in range(2):  # said again with each poll
+        said = [
+            Part(part=one["part"], output=one["output"], filename="a", end_reason=one["endReason"])
+            for one in full
+        ]
+        parts.absorb(facts, said)
+    parts.absorb(facts, [Part(part=3, output=0, filename="a-p3.mp4")])
+    assert facts["fullFiles"] == 2
+    old = recording(finalizer=True, status={**status("Active", part=1), **facts}, limits={"maxParts": 2})
+    made = decide(observed(job(1), ended_pod(1, code=70, message=word(Phase.INTERRUPTED)), of=old))
+    assert CreateJob(4) in made.before, "the fourth file is the second recorder's"
+    assert (
+        jobs.recorder_config(old, {**(made.status or {}), **facts}, part=4, settings=Settings()).max_parts
+        == 4
+    )
+    strict = recording(finalizer=True, status={**status("Active", part=1), **facts}, limits={"maxParts": 1})
+    assert (
+        phase(decide(observed(job(1), ended_pod(1, code=70, message=word(Phase.INTERRUPTED)), of=strict)))
+        == "Failed"
+    )
 
 
 def test_an_empty_room_that_was_closed_sends_the_recording_back_to_waiting() -> None:

@@ -14,6 +14,7 @@ from egress_recorder import ipc
 from egress_recorder.errors import AuthorizationError, UnreachableError
 from egress_recorder.ipc_streams import StreamTarget
 from egress_recorder.media.values import Picture
+from egress_recorder.segmentation import SegmentRequest
 from egress_recorder.session import Session
 from egress_recorder.sources.base import RoomEnd
 from egress_recorder.vocabulary import Encoding, EndReason, ExitCode, ParticipantSource, Phase
@@ -254,3 +255,41 @@ async def test_who_never_comes_is_named(tmp_path: Path) -> None:
     ended, _ = await run(request(tmp_path, join_timeout=0.05), script)
     assert (ended.phase, ended.error_code) == (Phase.FAILED, 404)
     assert ended.error == "participant alice did not join room r within 0.05 s (joinTimeout)"
+
+
+async def test_files_are_told_of_as_they_are_full_and_the_end_is_of_the_last(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        publish(session, seconds=3.0)
+        await until_started(session)
+        session.stop(EndReason.STOP_REQUESTED)
+
+    # Every 16 pictures begin with a packet of AAC.
+    ended, events = await run(request(tmp_path, max_file_duration=1.0), script)
+    closed = [event for event in events if isinstance(event, ipc.FilesClosed)]
+    assert [(one.files, one.next_files) for one in closed] == [
+        (("media.mp4",), ("media-2.mp4",)),
+        (("media-2.mp4",), ("media-3.mp4",)),
+    ]
+    assert ended.files == ("media-3.mp4",)
+    (started,) = [event for event in events if isinstance(event, ipc.Started)]
+    length = 32 / 30
+    for number, one in enumerate(closed, start=1):
+        assert one.until == pytest.approx(number * length)
+        assert (one.at - started.started_at).total_seconds() == pytest.approx(number * length, abs=0.01)
+        assert (one.progress.frames, one.progress.duration) == (32, pytest.approx(length, abs=0.001))
+    assert ended.ended_at is not None
+    assert (ended.ended_at - started.started_at).total_seconds() == pytest.approx(3.0, abs=0.3)
+    assert ended.progress.duration == pytest.approx(3.0 - 2 * length, abs=0.3)
+    assert (tmp_path / "media-3.mp4").stat().st_size == ended.progress.bytes_written
+    assert ended.progress.frames == pytest.approx(ended.progress.duration * 30, abs=1.5)
+
+
+async def test_without_a_file_nothing_is_ever_full(tmp_path: Path) -> None:
+    async def script(session: Session) -> None:
+        publish(session, seconds=2.0)
+        await until_started(session)
+        session.stop(EndReason.STOP_REQUESTED)
+
+    wanted = request(tmp_path, files=(), segments=(SegmentRequest(),), max_file_duration=0.5)
+    _, events = await run(wanted, script)
+    assert not [event for event in events if isinstance(event, ipc.FilesClosed)]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from egress_recorder.contract import Corrections, Progress
-from egress_recorder.spans import MAX_SPANS, MediaGap, PartMedia, Span, TrackSpan, bounded
+from egress_recorder.spans import MAX_SPANS, MediaGap, PartMedia, SizeChange, Span, TrackSpan, bounded
 from egress_recorder.supervisor.media import MediaLedger
 from egress_recorder.supervisor.totals import total
 
@@ -119,3 +119,39 @@ def test_a_hash_is_that_of_its_own_output_also_while_the_others_are_not_known() 
     ledger.hashed(1, "cd", [1])
     entry = ledger.entry(1, **times, several=True)
     assert (entry.sha256, entry.hashes) == ("ab", ("ab", "cd", "ab"))
+
+
+def test_a_file_that_goes_on_where_another_one_ended_has_its_share_of_what_was_noted() -> None:
+    ledger = MediaLedger()
+    sizes = (SizeChange(at=4.0, width=320, height=180), SizeChange(at=14.0, width=1280, height=720))
+    camera = span(2, 1.0, None, kind="video", width=640, height=360, sizes=sizes)
+    muted = (Span(start=2.0, end=3.0), Span(start=8.0, end=12.0))
+    ledger.holds(1, [span(1, 0.0, 18.0, muted=muted), camera, span(3, 1.0, 9.0), span(4, 11.0)], [])
+    ledger.holds(
+        1, [], [MediaGap(start=9.0, end=11.0, reason="absent"), MediaGap(start=1.0, end=2.0, reason="absent")]
+    )
+    ledger.hashed(1, "a" * 64)
+    ledger.hashed(2, "b" * 64)
+    first = ledger.entry(1, started_at=T0, duration=10.0, over=True, progress=Progress())
+    second = ledger.entry(
+        2, started_at=at(10), duration=9.0, over=True, progress=Progress(), capture=1, since=10.0
+    )
+    assert [(one.number, one.start, one.end) for one in first.tracks] == [
+        (1, 0.0, 10.0),
+        (2, 1.0, 10.0),
+        (3, 1.0, 9.0),
+    ]
+    assert [(one.number, one.start, one.end) for one in second.tracks] == [
+        (1, 0.0, 8.0),
+        (2, 0.0, 9.0),
+        (4, 1.0, 9.0),
+    ]
+    assert first.tracks[0].muted == (Span(start=2.0, end=3.0), Span(start=8.0, end=10.0))
+    assert second.tracks[0].muted == (Span(start=0.0, end=2.0),)
+    assert (second.tracks[1].width, second.tracks[1].sizes) == (
+        320,
+        (SizeChange(at=4.0, width=1280, height=720),),
+    )
+    assert second.tracks[2].started_at == at(11)
+    assert [(one.start, one.end, one.started_at) for one in second.gaps] == [(0.0, 1.0, at(10))]
+    assert (first.sha256[0], second.sha256[0], second.zero_at) == ("a", "b", at(10))

@@ -125,6 +125,42 @@ async def test_a_file_beside_segments_is_delivered_as_without_them(bench: Bench)
     assert [one.filename for one in result.file_results] == ["a.mp4"]
 
 
+async def test_segments_go_on_without_notice_when_the_file_beside_them_is_full(bench: Bench) -> None:
+    changes = {**hls(), "outputs": [{"filepath": "a.mp4", "destination": VOLUME}], "maxFileDuration": 2}
+    result = await bench.run(
+        {"media": 10, "segments": 1, "progress": 2, "rolls": 2, "then": "end"}, **changes
+    )
+    assert result.phase == "Complete"
+    assert named(bench) == ["seg_00000.ts", "seg_00001.ts", "seg_00002.ts"]
+    assert not any(one.discontinuity for one in entries_of((bench.volume / "hls/all.m3u8").read_text()))
+    assert [(part.part, part.filename, part.duration, part.size) for part in result.parts] == [
+        (1, "a.mp4", 2.0, 10),
+        (1, "hls/all.m3u8", 2.0, 10),
+        (2, "a-p2.mp4", 2.0, 10),
+        (2, "hls/all.m3u8", 2.0, 10),
+        (3, "a-p3.mp4", 2.0, 10),
+        (3, "hls/all.m3u8", 2.0, 10),
+    ]
+    assert all(part.location for part in result.parts)
+    assert (result.segment_results[0].segment_count, result.segment_results[0].size) == (3, 30)
+
+
+async def test_a_file_shorter_than_a_segment_has_nothing_of_it(bench: Bench) -> None:
+    changes = {**hls(), "outputs": [{"filepath": "a.mp4", "destination": VOLUME}], "maxFileDuration": 2}
+    step = {"media": 10, "segments": 0, "progress": 2, "rolls": 1, "then": "crash"}
+    result = await bench.run(step, {"media": 10, "segments": 1, "then": "end"}, **changes)
+    assert result.phase == "Complete"
+    assert named(bench) == ["seg_00000.ts", "seg-p3_00000.ts"]
+    # What a crash left of the second file and of its segment: each as long as it is beside the first file's two seconds.
+    assert [(part.part, part.output, part.duration) for part in result.parts] == [
+        (1, 0, 2.0),
+        (2, 0, 1.5),
+        (2, 1, 2.0),
+        (3, 0, 1.0),
+        (3, 1, 1.0),
+    ]
+
+
 async def test_segments_are_there_while_the_recording_goes_on(bench: Bench) -> None:
     running = asyncio.create_task(
         bench.supervisor({"media": 10, "segments": 2, "then": "wait"}, **hls()).run()

@@ -327,3 +327,71 @@ async def test_without_a_manifest_a_later_part_goes_on_from_what_the_operator_kn
     assert [(part.part, part.filename) for part in result.parts] == [(1, "a.mp4"), (2, "a-p2.mp4")]
     assert (len(result.gaps), result.progress.frames, result.progress.bytes_written) == (1, 180, 60)
     assert [path.name for path in bench.volume.rglob("*")] == ["a-p2.mp4"]
+
+
+# ---- files that follow each other -----------------------------------------------------------------------------
+
+
+FULL = "Max file duration reached"
+
+
+async def test_files_that_follow_each_other_are_parts_without_a_gap_and_each_is_uploaded(
+    bench: Bench,
+) -> None:
+    result = await bench.run(
+        {"media": 10, "progress": 2, "rolls": 2, "then": "end"}, maxParts=1, maxFileDuration=2
+    )
+    assert json.loads((bench.directory / "request-1.json").read_text())["max_file_duration"] == 2
+    assert (result.phase, result.gaps) == ("Complete", ())
+    assert [
+        (part.part, part.filename, part.duration, part.size, part.end_reason) for part in result.parts
+    ] == [
+        (1, "a.mp4", 2.0, 10, FULL),
+        (2, "a-p2.mp4", 2.0, 10, FULL),
+        (3, "a-p3.mp4", 2.0, 10, "Source closed"),
+    ]
+    assert result.parts[0].ended_at == result.parts[1].started_at
+    assert all(part.location for part in result.parts)
+    assert sorted(path.name for path in bench.volume.glob("*.mp4")) == ["a-p2.mp4", "a-p3.mp4", "a.mp4"]
+    assert (result.progress.duration, result.progress.frames) == (6.0, 180)
+    manifest = json.loads((bench.volume / "EG_test.json").read_text())
+    assert [one["part"] for one in manifest["media"]] == [1, 2, 3]
+    assert all(len(one["sha256"]) == 64 for one in manifest["media"])
+    assert not list(bench.settings.scratch.rglob("*.mp4"))
+
+
+async def test_a_file_is_uploaded_while_the_next_one_is_recorded(bench: Bench) -> None:
+    running = asyncio.create_task(
+        bench.supervisor({"media": 10, "rolls": 1, "then": "wait"}, maxFileDuration=2).run()
+    )
+    async with asyncio.timeout(10):
+        while not any(part.location for part in bench.board.status.parts):
+            await bench.board.after(bench.board.status.sequence, 5)
+    first, second = bench.board.status.parts
+    assert (first.end_reason, second.end_reason, second.location) == (FULL, "", "")
+    assert (bench.volume / "a.mp4").read_bytes() == b"M" * 10
+    assert bench.board.status.phase == "Active"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_crash_completes_the_files_before_and_what_was_left_of_the_last(bench: Bench) -> None:
+    crash = {"media": 10, "progress": 2, "rolls": 1, "then": "crash"}
+    result = await bench.run(crash, {"media": 20, "then": "end"}, maxParts=2, maxFileDuration=2)
+    assert [(part.part, part.end_reason) for part in result.parts] == [
+        (1, FULL),
+        (2, "Process killed"),
+        (3, "Source closed"),
+    ]
+    assert (bench.volume / "a.mp4").read_bytes() == b"M" * 10
+    assert (bench.volume / "a-p2.mp4").read_bytes().endswith(b"-final")
+    assert len(result.gaps) <= 1, "between the crash and the next capture process alone"
+
+
+@pytest.mark.parametrize(("budget", "phase", "parts"), [(1, "Failed", 3), (2, "Complete", 4)])
+async def test_a_file_that_was_full_does_not_count_towards_max_parts_and_a_crash_does(
+    bench: Bench, budget: int, phase: str, parts: int
+) -> None:
+    crash = {"media": 10, "progress": 2, "rolls": 2, "then": "crash"}
+    result = await bench.run(crash, {"media": 20, "then": "end"}, maxParts=budget, maxFileDuration=2)
+    assert (result.phase, [part.part for part in result.parts]) == (phase, [*range(1, parts + 1)])
