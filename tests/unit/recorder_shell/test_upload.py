@@ -66,7 +66,7 @@ async def test_a_storage_that_never_answers_fails_when_the_time_is_over(
     storage: MemoryStorage, file: Path
 ) -> None:
     storage.faults["begin"] = [UnreachableError("gone")] * 1000
-    policy = RetryPolicy(total=0.05, first_pause=0.001, longest_pause=0.01)
+    policy = RetryPolicy(total=0.5, first_pause=0.001, longest_pause=0.01)
     with pytest.raises(UnreachableError):
         await uploader(storage, policy).upload("a.mp4", file)
     assert storage.calls.count("begin") > 3
