@@ -43,6 +43,23 @@ def absorb(document: Document, parts: Sequence[Part], *, pod: PodView | None = N
     _merge(document, [_part(part, pod) for part in parts])
 
 
+def explain(document: Document, pod: PodView, *, before: int) -> None:
+    """Say why a recorder was interrupted whose record went with its container: then only polls told of its files' end.
+
+    A kubelet that evicts may leave `ContainerStatusUnknown` and no message. `before`: the part of the next pod.
+    """
+    own = [part for part in document.get("parts") or () if pod.part <= part["part"] < before]
+    # One without a location is lost, and told so with its reason.
+    _merge(
+        document,
+        [
+            {**part, "endReason": clean(_reason_with_pod(part["endReason"], pod))}
+            for part in own
+            if "location" in part and "endReason" in part
+        ],
+    )
+
+
 def _merge(document: Document, parts: Sequence[Document]) -> None:
     known = {(part["part"], part["output"]): part for part in document.get("parts") or ()}
     fresh = 0
@@ -246,10 +263,13 @@ def _part(part: Part, pod: PodView | None) -> Document:
 
 def _end_reason(part: Part, pod: PodView | None) -> str:
     """An interruption is a SIGTERM to the recorder; why it got one only the pod tells (Evicted …)."""
-    told = pod is not None and part.part >= pod.part and pod.end_reason not in {"", *_SAYS_NOTHING}
-    if pod is None or not told or part.end_reason != EndReason.INTERRUPTED.value:
-        return part.end_reason
-    return f"{part.end_reason}: {end_of(pod).message}"
+    return _reason_with_pod(part.end_reason, pod) if pod and part.part >= pod.part else part.end_reason
+
+
+def _reason_with_pod(reason: str, pod: PodView) -> str:
+    if reason != EndReason.INTERRUPTED.value or pod.end_reason in {"", *_SAYS_NOTHING}:
+        return reason
+    return f"{reason}: {end_of(pod).message}"
 
 
 def without_empty(document: Document) -> Document:

@@ -128,3 +128,33 @@ def test_a_location_that_is_too_long_for_the_status_is_the_plain_one() -> None:
     file = FileResult(filename="a", location="https://b/a.mp4", presigned="https://b/?" + "x" * 5000)
 
     assert parts.file_result(file)["location"] == "https://b/a.mp4"
+
+
+def test_what_only_a_poll_told_of_an_evicted_recorder_is_explained_by_its_pod() -> None:
+    """Seen on kind: the kubelet had removed the container before its message was read (ContainerStatusUnknown)."""
+    stored = CLOSED.model_copy(update={"location": "s3://a.mp4"})
+    seen = observed(
+        job(),
+        ended_pod(code=137, end_reason="Evicted"),
+        polled=said(Phase.INTERRUPTED, parts=(stored,)),
+        polled_part=1,
+    )
+    made = plan(seen, now=NOW)
+    part = shown(made)
+    assert part["endReason"] == f"Interrupted: pod {pod().name} ended: Evicted, exit code 137"
+    assert part["location"] == "s3://a.mp4"
+
+    # The next part's own interruption is another one.
+    second = stored.model_copy(update={"part": 2})
+    assert made.status is not None
+    later = observed(
+        job(),
+        job(2),
+        ended_pod(code=137, end_reason="Evicted"),
+        pod(2),
+        polled=said(Phase.INTERRUPTED, parts=(stored, second)),
+        polled_part=2,
+        of=recording(status=made.status),
+    )
+    reasons = [one["endReason"] for one in facts.gather(later)["parts"]]
+    assert reasons == [part["endReason"], "Interrupted"]
