@@ -91,8 +91,8 @@ class Mark:
 
     def assert_undisturbed(self, namespace: str) -> None:
         """No line of level error, no restart: neither of the operator nor of a recorder whose pod is still there."""
-        assert operator_errors(self.since) == []
-        assert recorder_errors(namespace) == []
+        for errors in (operator_errors(self.since), recorder_errors(namespace)):
+            assert not errors, "\n".join(errors)
         assert operator_restarts() == self.restarts
         assert recorder_restarts(namespace) == 0
 
