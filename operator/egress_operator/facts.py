@@ -6,7 +6,6 @@ Merging is idempotent (by output and part, by start of a gap), so that the same 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import zip_longest
@@ -48,14 +47,11 @@ def gather(observed: Observed) -> Document:
         document.setdefault("resolved", _resolved(recording.spec, recording.created))
     if observed.polled is not None:
         _absorb(document, observed.polled, pod=None)
-    pods = sorted(observed.pods, key=lambda pod: pod.part)
-    for pod in pods:
+    for pod in sorted(observed.pods, key=lambda pod: pod.part):
         result = result_of(pod, recording.uid)
         if result is not None:
             _absorb(document, result, pod=pod)
-        elif pod.ended:
-            following = (other.part for other in pods if other.part > pod.part)
-            parts.explain(document, pod, before=next(following, sys.maxsize))
+    parts.explain(document, observed)
     return document
 
 

@@ -16,10 +16,10 @@ from egress_recorder.contract import (
     ContractError,
     FileType,
     NameValues,
+    continued_name,
     default_type,
     image_prefix,
     part_filename,
-    part_playlist,
     refuse_meaningless,
     resolve_filepath,
     resolve_prefix,
@@ -97,7 +97,7 @@ def _images(spec: Spec, index: int, values: NameValues) -> Document:
 def part_names(resolved: Mapping[str, Any], part: int) -> list[str | None]:
     """Return the name of each file and playlist in a part; None where only the recorder learns what a token stands for."""
     files = [part_filename(path, part) for path in resolved.get("filepaths") or ()]
-    playlists = [part_playlist(names["playlistName"], part) for names in resolved.get("segments") or ()]
+    playlists = [continued_name(names["playlistName"], part) for names in resolved.get("segments") or ()]
     return [None if tokens_of(name) else name for name in (*files, *playlists)]
 
 

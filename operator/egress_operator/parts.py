@@ -43,21 +43,30 @@ def absorb(document: Document, parts: Sequence[Part], *, pod: PodView | None = N
     _merge(document, [_part(part, pod) for part in parts])
 
 
-def explain(document: Document, pod: PodView, *, before: int) -> None:
-    """Say why a recorder was interrupted whose record went with its container: then only polls told of its files' end.
+def explain(document: Document, observed: Observed) -> None:
+    """Say why recorders were interrupted whose record went with their container: then only polls told of their files' end.
 
-    A kubelet that evicts may leave `ContainerStatusUnknown` and no message. `before`: the part of the next pod.
+    A kubelet that evicts may leave `ContainerStatusUnknown` and no message.
     """
-    own = [part for part in document.get("parts") or () if pod.part <= part["part"] < before]
-    # One without a location is lost, and told so with its reason.
-    _merge(
-        document,
-        [
-            {**part, "endReason": clean(_reason_with_pod(part["endReason"], pod))}
-            for part in own
-            if "location" in part and "endReason" in part
-        ],
-    )
+    explained = []
+    for entry in document.get("parts") or ():
+        pod = _pod_of(entry, observed)
+        # One without a location is lost, and told so with its reason.
+        if pod is not None and "location" in entry and "endReason" in entry and _is_silent(pod, observed):
+            explained.append({**entry, "endReason": clean(_reason_with_pod(entry["endReason"], pod))})
+    _merge(document, explained)
+
+
+def _pod_of(entry: Mapping[str, Any], observed: Observed) -> PodView | None:
+    """A recorder may write several parts: a file belongs to the newest pod that is not newer than it."""
+    older = [pod for pod in observed.pods if pod.part <= entry["part"]]
+    # Of two pods of one part the one that was seen last.
+    return max(reversed(older), key=lambda pod: pod.part, default=None)
+
+
+def _is_silent(pod: PodView, observed: Observed) -> bool:
+    """It has ended and left no record."""
+    return pod.ended and result_of(pod, observed.recording.uid) is None
 
 
 def _merge(document: Document, parts: Sequence[Document]) -> None:
@@ -175,11 +184,9 @@ def lose_earlier_parts(document: Document, observed: Observed, *, newest: int, n
     started = {job.part for job in observed.jobs} | {pod.part for pod in observed.pods}
     if len(started) > 1:
         document["retryCount"] = max(document.get("retryCount", 0), len(started) - 1)
-    pods = {pod.part: pod for pod in observed.pods}
     for entry in [part for part in document.get("parts") or () if part["part"] < newest]:
-        # A recorder may write several parts: the file belongs to the newest Job that is not newer than it.
-        pod = pods.get(max((part for part in pods if part <= entry["part"]), default=0))
-        silent = pod is not None and pod.ended and result_of(pod, observed.recording.uid) is None
+        pod = _pod_of(entry, observed)
+        silent = pod is not None and _is_silent(pod, observed)
         if not (_is_lost(entry) if silent else "endReason" not in entry):
             continue
         reason = fate_of(pod, now).message if pod else "its pod is gone and left no record"

@@ -196,9 +196,9 @@ def tells_parts(path: str) -> bool:
     return bool(set(tokens_of(path)) & set(PART_TOKENS))
 
 
-def part_playlist(playlist: str, part: int) -> str:
-    """Return the name of the playlist that part n stands in."""
-    return part_filename(playlist, part) if tells_parts(playlist) else playlist
+def continued_name(name: str, part: int) -> str:
+    """Return how part n calls what goes on over all parts, a playlist or the images: only a token tells parts apart."""
+    return part_filename(name, part) if tells_parts(name) else name
 
 
 def part_prefix(prefix: str, part: int) -> str:

@@ -79,7 +79,7 @@ def file_length(request: ipc.CaptureRequest, files: Sequence[MediaSpec]) -> Frac
     if request.max_file_duration is None or not files:
         return None
     pictures = [Fraction(1, request.encoding.framerate)] * any(spec.video for spec in files)
-    steps = [*pictures, *(packet_seconds(spec) for spec in files if spec.audio)]
+    steps = [*pictures, *(packet_seconds(spec) for spec in encoded_sound(files))]
     return file_seconds(request.max_file_duration, steps)
 
 

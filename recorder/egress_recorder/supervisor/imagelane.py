@@ -22,6 +22,7 @@ from egress_recorder.imaging import image_key
 from egress_recorder.naming import unique_filename
 from egress_recorder.storage import ObjectExistsError
 from egress_recorder.supervisor.account import Account
+from egress_recorder.supervisor.failover import Failover
 from egress_recorder.supervisor.outputs import Output, Target
 from egress_recorder.upload import Uploaded
 
@@ -70,7 +71,6 @@ class ImageLane:
         self._closing = asyncio.Event()
         self._over = False
         self._given_up = False
-        self._target: Target | None = None
 
     def made(self, image: WaitingImage) -> None:
         """Take over an image that is complete. Of those with one name only the newest is worth sending."""
@@ -112,11 +112,11 @@ class ImageLane:
 
     async def run(self, output: Output) -> list[RecorderError]:
         """Store images until `close`; return why some could not be."""
-        self._target = Target(storage=output.storage, uploader=output.uploader)
+        failover = Failover(self._account, output, what="images", on_backup=self._on_backup)
         while True:
             while self._waiting:
                 # It stays first in the queue while it is sent: what waits is counted in full.
-                error = await self._store(self._waiting[0], output)
+                error = await self._store(self._waiting[0], failover)
                 if error is not None:
                     logger.error(
                         "images are given up",
@@ -138,12 +138,12 @@ class ImageLane:
         _remove(image.path)
         self._on_dropped()
 
-    async def _store(self, image: WaitingImage, output: Output) -> RecorderError | None:
+    async def _store(self, image: WaitingImage, failover: Failover) -> RecorderError | None:
         """Store one image; return why it could not be, at the end of all patience. One that cannot be read is left out."""
         pause = _PAUSE
         while True:
             try:
-                await self._upload(image, output)
+                await self._upload(image, failover)
             except MediaError as error:
                 logger.warning("an image is lost", extra={"output": self._name, "error": str(error)})
                 self._on_dropped()
@@ -159,21 +159,8 @@ class ImageLane:
             else:
                 return None
 
-    async def _upload(self, image: WaitingImage, output: Output) -> None:
-        assert self._target is not None
-        try:
-            number, uploaded = await self._put(self._target, image)
-        except RecorderError as error:
-            if isinstance(error, MediaError) or output.backup is None or self._target is output.backup:
-                raise
-            logger.warning(
-                "the storage has failed for good, images go to the backup storage from here on",
-                extra={"output": self._name, "error": str(error)},
-            )
-            number, uploaded = await self._put(output.backup, image)
-            self._target = output.backup
-            self._account.backed_up(self._name, error)
-            self._on_backup(output)
+    async def _upload(self, image: WaitingImage, failover: Failover) -> None:
+        number, uploaded = await failover.store(lambda target: self._put(target, image))
         self._account.images.stored(
             self._index,
             number=number,

@@ -27,9 +27,9 @@ from egress_recorder.naming import (
     PART_TOKENS,
     PLAYLIST_EXTENSION,
     NameValues,
+    continued_name,
     manifest_filename,
     part_filename,
-    part_playlist,
     part_prefix,
     refuse_meaningless,
     resolve_filepath,
@@ -231,8 +231,7 @@ class Names:
     def images(self, index: int, number: int) -> str:
         """Return how the images of a part begin in image output `index`, complete; parts share a name, their numbers go on."""
         self._learn_missing()
-        prefix = self._prefixes[index]
-        return part_filename(prefix, number) if tells_parts(prefix) else prefix
+        return continued_name(self._prefixes[index], number)
 
     def segments(self, index: int, number: int) -> SegmentNames:
         """Return how playlists and segments of a part are called in HLS output `index`, complete."""
@@ -246,9 +245,9 @@ class Names:
     def _of_part(self, names: SegmentNames, number: int) -> SegmentNames:
         """The playlist goes on over all parts, its segments must not replace those of an earlier one."""
         return SegmentNames(
-            playlist=part_playlist(names.playlist, number),
+            playlist=continued_name(names.playlist, number),
             prefix=part_prefix(names.prefix, number),
-            live=part_playlist(names.live, number),
+            live=continued_name(names.live, number),
         )
 
     def _learn_missing(self) -> None:

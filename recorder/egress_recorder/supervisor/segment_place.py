@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 from egress_recorder.contract import RecorderConfig
-from egress_recorder.errors import MediaError, RecorderError
+from egress_recorder.errors import RecorderError
 from egress_recorder.segmentation import SegmentNames
 from egress_recorder.supervisor.account import Account
+from egress_recorder.supervisor.failover import Failover
 from egress_recorder.supervisor.init_sections import InitSections
-from egress_recorder.supervisor.outputs import Output, Target
+from egress_recorder.supervisor.outputs import Output
 from egress_recorder.supervisor.playlists import Playlists
 from egress_recorder.upload import Uploaded
-
-logger = logging.getLogger(__name__)
 
 _PAUSE = 2.0
 """Seconds between two tries with the last playlist."""
@@ -39,7 +37,7 @@ class SegmentPlace:
         self._account, self._config, self._output, self._index = account, config, output, index
         self._wanted = config.segments[index]
         self._on_backup = on_backup
-        self._target = Target(storage=output.storage, uploader=output.uploader)
+        self._failover = Failover(account, output, what="segments", on_backup=self._moved)
         self._playlists: Playlists | None = None
         self._inits = InitSections() if self._wanted.container == "FMP4" else None
         self._part = 0
@@ -48,9 +46,9 @@ class SegmentPlace:
         """Upload a segment; return it and the key of what initialises it ("": it does so itself). Raises RecorderError."""
         prefix = self.names(part).prefix
         init = await self._initialise(path, prefix, part, number)
-        target = self._target
+        target = self._failover.target
         uploaded = await self._upload(key, path)
-        if self._target is not target:
+        if self._failover.target is not target:
             # The segment went to the backup storage, where nothing initialises it yet.
             init = await self._initialise(path, prefix, part, number)
         return uploaded, init
@@ -68,7 +66,7 @@ class SegmentPlace:
 
         return await self._inits.store(
             await self._inits.detach(segment),
-            storage=lambda: self._target,
+            storage=lambda: self._failover.target,
             prefix=prefix,
             part=part,
             number=number,
@@ -76,22 +74,14 @@ class SegmentPlace:
         )
 
     async def _upload(self, key: str, path: Path) -> Uploaded:
-        """Upload to where the output's segments go now; a storage that has failed for good is left for its backup."""
-        try:
-            return await self._target.uploader.upload(key, path, on_sent=self._sent)
-        except RecorderError as error:
-            backup = self._output.backup
-            if isinstance(error, MediaError) or backup is None or self._target is backup:
-                raise
-            logger.warning(
-                "the storage has failed for good, segments go to the backup storage from here on",
-                extra={"output": self._output.name, "error": str(error)},
-            )
-            uploaded = await backup.uploader.upload(key, path, on_sent=self._sent)
-            self._target, self._playlists = backup, None
-            self._account.backed_up(self._output.name, error)
-            self._on_backup(self._output)
-            return uploaded
+        return await self._failover.store(
+            lambda target: target.uploader.upload(key, path, on_sent=self._sent)
+        )
+
+    def _moved(self, output: Output) -> None:
+        """The backup storage has playlists of its own."""
+        self._playlists = None
+        self._on_backup(output)
 
     def _sent(self, size: int) -> None:
         self._account.ledger.uploaded(size)
@@ -106,7 +96,7 @@ class SegmentPlace:
             await self._playlists.publish(ended=True)
         names = self.names(part)
         made = Playlists(
-            self._target.storage,
+            self._failover.target.storage,
             name=self._output.name,
             egress_id=self._config.egress_id,
             key=names.playlist,
@@ -119,7 +109,7 @@ class SegmentPlace:
 
     def _earlier(self) -> str:
         """Return the key of the playlist that a former recorder of this recording used here, "" for none."""
-        if self._target is self._output.backup:
+        if self._failover.moved:
             return ""
         parts = [part for part in self._config.prior.parts if part.output == self._output.index]
         return next((part.filename for part in reversed(parts) if part.location), "")
