@@ -65,12 +65,12 @@ class EgressSpec(ApiModel):
         default=[],
         min_length=1,
         max_length=MAX_STORED,
-        description="Pictures of the same capture, beside files or HLS, uploaded while it is recorded (docs/outputs/images.md).",
+        description="Pictures of the same capture, alone or beside others, uploaded while it is recorded (docs/outputs/images.md).",
     )
     stream_outputs: list[StreamOutput] | None = Field(
         default=None,
         max_length=MAX_OUTPUTS,
-        description="Live streams of the same capture, beside its files (docs/outputs/streams.md).",
+        description="Live streams of the same capture, alone or beside others (docs/outputs/streams.md).",
     )
     storage: Storage | None = Field(
         default=None,
@@ -114,6 +114,21 @@ class EgressSpec(ApiModel):
     def outputs(self) -> list[FileOutput | SegmentOutput | ImageOutput]:
         """All outputs by their number: files, then segments, then images."""
         return [*self.file_outputs, *self.segment_outputs, *self.image_outputs]
+
+    @property
+    def has_files(self) -> bool:
+        """False where streams and images are all."""
+        return bool(self.file_outputs or self.segment_outputs)
+
+    @property
+    def streams_alone(self) -> bool:
+        """True where the recording ends with its last stream."""
+        return not self.outputs
+
+    @property
+    def names_streams(self) -> bool:
+        """False while no entry of `urls` or `destinations` is there."""
+        return any(output.urls or output.destinations for output in self.stream_outputs or ())
 
     def name_of(self, output: int) -> str:
         """Return the path of an output in the resource."""

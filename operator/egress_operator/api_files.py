@@ -21,6 +21,7 @@ _HOLDS_PICTURES = f"({_UNSAID} || output.fileType in {_listed(WITH_PICTURES)})"
 _NONE = "!has(self.fileOutputs)"
 _SEGMENTS = "has(self.segmentOutputs)"
 """They hold pictures, and sound as AAC."""
+_STREAMS = "(has(self.streamOutputs) && self.streamOutputs.size() > 0)"
 _ANY_PICTURES = f"self.fileOutputs.exists(output, {_HOLDS_PICTURES})"
 
 PARTICIPANT_FILES = rule(
@@ -49,10 +50,10 @@ def audio_codec_files(*, sound_alone: str = "false") -> dict[str, Any]:
     ways = "; ".join(f"{codec} goes into {', '.join(types_holding(codec))}" for codec in _CODECS)
     return rule(
         f"!has(self.advanced) || !has(self.advanced.audioCodec)"
-        f" || (self.advanced.audioCodec == 'AAC' ? {_SEGMENTS} || {_holding('AAC')}"
+        f" || (self.advanced.audioCodec == 'AAC' ? {_SEGMENTS} || {_STREAMS} || {_holding('AAC')}"
         f" : self.advanced.audioCodec == 'OPUS' ? {_holding('OPUS')}"
         f" : self.advanced.audioCodec == 'AC_MP3' ? {_holding('AC_MP3', unsaid=sound_alone)} : true)",
-        f"advanced.audioCodec fits no output: {ways}; segments have AAC",
+        f"advanced.audioCodec fits no output: {ways}; segments and streams have AAC, images no sound",
     )
 
 

@@ -111,8 +111,9 @@ def _seconds(output: str) -> str:
 
 
 HAS_OUTPUT = rule(
-    "has(self.fileOutputs) || has(self.segmentOutputs)",
-    "a recording needs an output: set fileOutputs, segmentOutputs or both (streamOutputs and imageOutputs go beside them)",
+    "has(self.fileOutputs) || has(self.segmentOutputs) || has(self.imageOutputs)"
+    " || (has(self.streamOutputs) && self.streamOutputs.size() > 0)",
+    "a recording needs an output: set fileOutputs, segmentOutputs, imageOutputs or streamOutputs",
 )
 AT_MOST_TEN = rule(
     " + ".join(

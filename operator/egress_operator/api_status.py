@@ -53,7 +53,10 @@ class StreamInfo(ApiModel):
 
 
 class PartInfo(FileInfo):
-    """One file of one recorder; of an HLS output its playlist, with what this part added to it."""
+    """One file of one recorder; of an HLS output its playlist, with what this part added to it.
+
+    Where streams or images are all, a recorder has one without a filename: it says when media was recorded.
+    """
 
     part: int
     output: int = Field(
@@ -104,7 +107,7 @@ class ImageNamesInfo(ApiModel):
 
 
 class GapInfo(ApiModel):
-    """Time that is in no file."""
+    """Time that is in no file, and of a recording without files: in no stream or image."""
 
     started_at: Time
     duration: _Duration

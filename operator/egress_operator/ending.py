@@ -39,7 +39,8 @@ def is_uploaded(situation: Situation) -> bool:
     if result is None:
         return False
     files = [part for part in result.parts if part.part >= number]
-    return bool(files) and all(part.location for part in files)
+    # One without a name is a part that has no file.
+    return bool(files) and all(part.location or not part.filename for part in files)
 
 
 def room_closed_between_parts(situation: Situation) -> Plan | None:
@@ -51,14 +52,17 @@ def room_closed_between_parts(situation: Situation) -> Plan | None:
     patience = timedelta(seconds=max(spec.rejoin_seconds, _ROOM_GONE_AFTER))
     if now - parse_time(facts["nextPartAt"]) < patience:
         return None
+    return between_parts(situation, "the room was closed", EndReason.SOURCE_CLOSED)
+
+
+def between_parts(situation: Situation, why: str, end: EndReason) -> Plan:
+    """End the recording between two parts: naturally, if the last recorder said that nothing of its part is missing."""
     if is_uploaded(situation):
-        reason = Reason("Complete", "the room was closed; every part is finalised and uploaded")
-        return finish(
-            situation, phase=Phase.COMPLETE, reason=reason, details=livekit_details(EndReason.SOURCE_CLOSED)
-        )
+        reason = Reason("Complete", f"{why}; every part is finalised and uploaded")
+        return finish(situation, phase=Phase.COMPLETE, reason=reason, details=livekit_details(end))
     return fail(
         situation,
-        error=f"the room was closed and the last part left no record: {situation.verdict.reason.message}",
+        error=f"{why} and the last part left no record: {situation.verdict.reason.message}",
         code=ErrorCode.INTERNAL,
         reason="ResultUnknown",
     )

@@ -35,7 +35,7 @@ def resolve_names(recording: Recording, facts: Document) -> None:
     spec = recording.spec
     assert spec is not None
     resolved = facts["resolved"]
-    if "filepaths" in resolved or "segments" in resolved:
+    if is_named(resolved):
         return
     track_id, track_type = _one_track(spec)
     values = NameValues(
@@ -64,6 +64,11 @@ def resolve_names(recording: Recording, facts: Document) -> None:
         resolved["segments"] = segments
     if images:
         resolved["images"] = images
+
+
+def is_named(resolved: Mapping[str, Any]) -> bool:
+    """Return True when the names were resolved before; streams alone have none."""
+    return any(name in resolved for name in ("filepaths", "segments", "images"))
 
 
 def _segments(spec: Spec, index: int, values: NameValues) -> Document:

@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from egress_operator import names
+from egress_operator.api import Spec
 from egress_operator.api_status import LIST_LIMIT
 from egress_operator.errors import redact
 from egress_operator.filenames import part_names
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.units import format_duration, format_time, parse_duration, parse_time
-from egress_operator.verdict import end_of, fate_of, result_of
+from egress_operator.verdict import Verdict, end_of, fate_of, result_of
 from egress_recorder.contract import (
     EndReason,
     FileResult,
@@ -51,10 +52,23 @@ def explain(document: Document, observed: Observed) -> None:
     explained = []
     for entry in document.get("parts") or ():
         pod = _pod_of(entry, observed)
-        # One without a location is lost, and told so with its reason.
-        if pod is not None and "location" in entry and "endReason" in entry and _is_silent(pod, observed):
+        # A file without a location is lost, and told so with its reason.
+        if (
+            pod is not None
+            and _is_safe(document, entry)
+            and "endReason" in entry
+            and _is_silent(pod, observed)
+        ):
             explained.append({**entry, "endReason": clean(_reason_with_pod(entry["endReason"], pod))})
     _merge(document, explained)
+
+
+def _is_safe(document: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
+    """It is in its storage, or there is no file: streams and images alone have none."""
+    resolved = document.get("resolved") or {}
+    # Of a file, too, the name may be unknown.
+    files = "filename" in entry or "filepaths" in resolved or "segments" in resolved
+    return "location" in entry or not files
 
 
 def _pod_of(entry: Mapping[str, Any], observed: Observed) -> PodView | None:
@@ -76,7 +90,7 @@ def _merge(document: Document, parts: Sequence[Document]) -> None:
         place = (part["part"], part["output"])
         fresh += place not in known
         before = known.get(place, {})
-        known[place] = _merged(before, part)
+        known[place] = _merged(before, part, safe=_is_safe(document, part))
         if part["output"] == 0 and before.get("endReason") != FULL == known[place].get("endReason"):
             document["fullFiles"] = document.get("fullFiles", 0) + 1
     if known:
@@ -89,9 +103,9 @@ def allowed(budget: int, facts: Mapping[str, Any]) -> int:
     return int(budget + facts.get("roomWaits", 0) + facts.get("fullFiles", 0))
 
 
-def _merged(old: Document, new: Document) -> Document:
+def _merged(old: Document, new: Document, *, safe: bool) -> Document:
     known, said = str(old.get("endReason", "")), str(new.get("endReason", ""))
-    if known and (not said or (known.startswith(KILLED) and "location" not in new)):
+    if known and (not said or (known.startswith(KILLED) and not safe)):
         return {**new, **old}
     return {**old, **new, **({"endReason": known} if said and known.startswith(said) else {})}
 
@@ -150,30 +164,36 @@ def _prior_part(part: Mapping[str, Any]) -> Part:
     )
 
 
-def begin(document: Document, part: int) -> None:
+def begin(document: Document, part: int, spec: Spec | None) -> None:
     """Note the files of a recorder that is ready: it may be lost before its first answer tells them."""
     if not _has_part(document, part):
-        _merge(document, _files(document, part))
+        _merge(document, _files(document, part, spec))
 
 
-def _files(document: Document, part: int) -> list[Document]:
+def _files(document: Document, part: int, spec: Spec | None) -> list[Document]:
+    if spec is not None and not spec.has_files:
+        return [{"part": part, "output": 0}]
     outputs = enumerate(part_names(document.get("resolved") or {}, part))
     return [without_empty({"part": part, "output": index, "filename": name}) for index, name in outputs]
 
 
-def lose_part(document: Document, *, pod: PodView | None, part: int, reason: str, now: datetime) -> None:
+def lose_part(
+    observed: Observed, document: Document, verdict: Verdict, *, reason: str, now: datetime
+) -> None:
     """Note the end of a part whose recorder left no record: its file is not known to be anywhere."""
+    pod, part = verdict.pod, verdict.part
     ended = format_time((pod and pod.ended_at) or now)
-    entries = [entry for entry in document.get("parts") or () if entry["part"] >= part and _is_lost(entry)]
+    known = document.get("parts") or ()
+    entries = [entry for entry in known if entry["part"] >= part and _is_lost(document, entry)]
     if not entries and _is_recording(document) and not _has_part(document, part):
-        entries = _files(document, part)
+        entries = _files(document, part, observed.recording.spec)
     _merge(document, [_lost(entry, ended, reason) for entry in entries])
 
 
-def _is_lost(entry: Mapping[str, Any]) -> bool:
+def _is_lost(document: Mapping[str, Any], entry: Mapping[str, Any]) -> bool:
     """Of a recorder without a record: also a file that was closed in good order and never uploaded is lost."""
     reason = str(entry.get("endReason", ""))
-    return not reason or ("location" not in entry and not reason.startswith(KILLED))
+    return not reason or (not _is_safe(document, entry) and not reason.startswith(KILLED))
 
 
 def lose_earlier_parts(document: Document, observed: Observed, *, newest: int, now: datetime) -> None:
@@ -187,7 +207,7 @@ def lose_earlier_parts(document: Document, observed: Observed, *, newest: int, n
     for entry in [part for part in document.get("parts") or () if part["part"] < newest]:
         pod = _pod_of(entry, observed)
         silent = pod is not None and _is_silent(pod, observed)
-        if not (_is_lost(entry) if silent else "endReason" not in entry):
+        if not (_is_lost(document, entry) if silent else "endReason" not in entry):
             continue
         reason = fate_of(pod, now).message if pod else "its pod is gone and left no record"
         ended = format_time((pod and pod.ended_at) or now.replace(microsecond=0))

@@ -170,7 +170,7 @@ def _running(situation: Situation) -> Plan:
     if recording:
         facts.setdefault("startedAt", format_time(now.replace(microsecond=0)))
         facts.pop("failures", None)
-        parts.begin(facts, verdict.part)
+        parts.begin(facts, verdict.part, situation.observed.recording.spec)
     phase, reason = _phase(situation, polled, recording=recording)
     over = polled is not None and polled.phase.is_terminal
     poll = Poll(

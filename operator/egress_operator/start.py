@@ -16,7 +16,7 @@ from egress_operator.model import (
 )
 from egress_operator.situation import Situation, decide
 from egress_operator.units import format_duration, format_time
-from egress_recorder.contract import ErrorCode
+from egress_recorder.contract import EndReason, ErrorCode
 
 TOKEN_LIFETIME = timedelta(hours=24)
 """LiveKit's own egress tokens are valid as long."""
@@ -61,7 +61,7 @@ def _resolve(situation: Situation) -> None:
     observed, resolved = situation.observed, situation.facts["resolved"]
     recording = observed.recording
     assert recording.spec is not None
-    begun = ("filepaths" in resolved or "segments" in resolved) and "storage" in resolved
+    begun = filenames.is_named(resolved) and "storage" in resolved
     filenames.resolve_names(recording, situation.facts)
     if "storage" not in resolved:
         default = observed.storage
@@ -79,6 +79,8 @@ def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one retur
     assert recording.spec is not None
     if observed.connection is not None:
         return _wait(situation, observed.connection, requeue=10.0)
+    if recording.spec.streams_alone and not recording.spec.names_streams:
+        return _without_streams(situation)
     if isinstance(observed.storage, Reason) and _lacks_storage(situation):
         return _wait(situation, observed.storage, requeue=30.0)
     match room.state:
@@ -105,6 +107,17 @@ def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one retur
         )
     message = f"room {recording.spec.room_name} does not exist yet; the recording starts when it does"
     return _wait(situation, Reason("WaitingForRoom", message), requeue=_until(situation, timeout))
+
+
+def _without_streams(situation: Situation) -> Plan:
+    """Nothing to stream to and no other output. LiveKit refuses such a request, and ends the egress whose last URL is removed."""
+    if status.had_media(situation.facts):
+        return ending.between_parts(situation, "the last stream was removed", EndReason.STREAMS_STOPPED)
+    message = (
+        "spec.streamOutputs: there is no stream and no other output: add a URL to urls or an entry to destinations,"
+        " the recording starts with it"
+    )
+    return _wait(situation, Reason("InvalidStream", message), requeue=30.0)
 
 
 def _lacks_storage(situation: Situation) -> bool:

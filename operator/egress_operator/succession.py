@@ -72,7 +72,7 @@ def _note_part(situation: Situation) -> None:
         facts["podName"] = verdict.pod.name
     if verdict.result is None:
         reason = f"{EndReason.KILLED.value}: {verdict.reason.message}"
-        lose_part(facts, pod=verdict.pod, part=verdict.part, reason=reason, now=situation.now)
+        lose_part(situation.observed, facts, verdict, reason=reason, now=situation.now)
 
 
 def _room_closed_empty(situation: Situation) -> bool:

@@ -52,7 +52,6 @@ def body(recording: Recording, status: Mapping[str, Any], entry: Entry, *, misse
 
 def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
     ended = entry["event"] == ENDED
-    files, segments = _files(status, ended=ended), _segments(status, ended=ended)
     info = egress.EgressInfo(
         egress_id=names.egress_id(recording.uid),
         room_id=status.get("roomId", ""),
@@ -61,8 +60,8 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
         status=entry["status"],
         started_at=_time(recording.created),
         updated_at=_nanoseconds(entry["at"]),
-        file_results=files,
-        segment_results=segments,
+        file_results=_files(status, ended=ended),
+        segment_results=_segments(status, ended=ended),
         image_results=_images(status),
         stream_results=[_stream(result) for result in status.get("streamResults") or ()],
         details=entry.get("details", ""),
@@ -70,11 +69,7 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
     )
     if recording.spec is not None:
         _echo(info, recording.key.kind, recording.spec)
-        # LiveKit's older field: where there is one output and nothing else.
-        if len(recording.spec.outputs) == 1 and files and not recording.spec.stream_outputs:
-            info.file.CopyFrom(files[-1])
-        elif len(recording.spec.outputs) == 1 and segments:
-            info.segments.CopyFrom(segments[-1])
+        _older_result(info, recording.spec)
     if ended:
         info.ended_at = _nanoseconds(status.get("endedAt", entry["at"]))
         info.error = redact(status.get("error", ""))
@@ -85,17 +80,33 @@ def _info(recording: Recording, status: Mapping[str, Any], entry: Entry) -> Any:
     return info
 
 
+def _older_result(info: Any, spec: Spec) -> None:
+    """LiveKit's deprecated `result`: where there is one output and nothing else (E:pkg/config/output.go)."""
+    if spec.streams_alone:
+        info.stream.info.extend(info.stream_results)
+    elif len(spec.outputs) == 1 and not spec.stream_outputs:
+        if info.file_results:
+            info.file.CopyFrom(info.file_results[-1])
+        elif info.segment_results:
+            info.segments.CopyFrom(info.segment_results[-1])
+
+
 def _files(status: Mapping[str, Any], *, ended: bool) -> list[Any]:
     """Return a FileInfo per file. Before the end LiveKit tells names and the first media's time, nothing that grows."""
     results = list(status.get("fileResults") or ())
-    parts = [part for part in status.get("parts") or () if not is_playlist(part.get("filename", ""))]
+    paths = (status.get("resolved") or {}).get("filepaths") or ()
+    parts = [
+        part
+        for part in status.get("parts") or ()
+        # Without a name: the recording has no files, or nobody has told it yet.
+        if (paths or "filename" in part) and not is_playlist(part.get("filename", ""))
+    ]
     if ended and len(parts) > len(results):
         # Several recorders: LiveKit's list has room for all files, the status' own only names the last one's.
         results = parts
     if ended and results:
         return [_file(result) for result in results]
     started = {"startedAt": status["startedAt"]} if "startedAt" in status else {}
-    paths = (status.get("resolved") or {}).get("filepaths") or ()
     return [_file({"filename": path, **started}) for path in paths]
 
 

@@ -116,7 +116,7 @@ async def _capture(
         source = LiveKitSource(
             url=request.url,
             token=request.token,
-            selection=selection_for(request.source, pictures=session.pictures),
+            selection=selection_for(request.source, pictures=session.pictures, sound=session.sound),
             partial=request.continuing,
             sink=session.pipeline,
             listener=session,

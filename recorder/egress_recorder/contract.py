@@ -213,11 +213,14 @@ TERMINATION_MESSAGE_LIMIT = 4096
 
 
 class Part(_Model):
-    """One file, or the segments of one HLS output, written by one recorder process. `location` is empty until the upload succeeded."""
+    """One file, or the segments of one HLS output, written by one recorder process. `location` is empty until the upload succeeded.
+
+    A recording of streams or images alone has one per recorder process, without a name: it says when media was recorded.
+    """
 
     part: int = Field(ge=1)
     output: int = Field(default=0, ge=0, description="number of the output: fileOutputs, then segmentOutputs")
-    filename: str = Field(description="of segments the playlist")
+    filename: str = Field(description="of segments the playlist; empty: the recording has no file")
     location: str = ""
     started_at: datetime | None = None
     ended_at: datetime | None = None
@@ -369,11 +372,21 @@ class RecorderConfig(_Model):
 
     @model_validator(mode="after")
     def _has_outputs(self) -> Self:
-        if not self.outputs and not self.segments:
+        if not self.every_output and not self.streaming:
             raise ValueError(
-                "a recording needs an output: fileOutputs or segmentOutputs; imageOutputs go beside one"
+                "a recording needs an output: fileOutputs, segmentOutputs, imageOutputs or streamOutputs"
             )
         return self
+
+    @property
+    def has_files(self) -> bool:
+        """False where streams and images are all: then a part has no file, and nothing of it is uploaded at its end."""
+        return bool(self.outputs or self.segments)
+
+    @property
+    def streams_alone(self) -> bool:
+        """True where the recording ends with its last stream."""
+        return not self.every_output
 
     @property
     def every_output(self) -> tuple[FileOutputConfig | SegmentOutputConfig | ImageOutputConfig, ...]:

@@ -3,7 +3,8 @@
 RecorderError
 ├── ConfigurationError   78 / 400   the request or the mounted configuration is wrong; repeating cannot help
 ├── RequestDataError     65 / 400   a track of the wrong kind
-│   └── NotFoundError    65 / 404   participant or track not found in time
+│   ├── NotFoundError    65 / 404   participant or track not found in time
+│   └── StreamsFailedError 65 / 503 no receiver takes the streams, and nothing else is recorded
 ├── AuthorizationError   77 / 401   LiveKit or the storage refuses the credentials
 ├── UnreachableError     69 / 503   LiveKit or the storage does not answer; another try may help
 ├── SupersededError      75 / 409   another recorder took our identity
@@ -42,6 +43,19 @@ class NotFoundError(RequestDataError):
     """The participant or track did not appear within its time-out."""
 
     error_code = ErrorCode.NOT_FOUND
+
+
+class StreamsFailedError(RequestDataError):
+    """The last stream has failed and there is no other output. A failed stream does not return, so no next part follows."""
+
+    error_code = ErrorCode.UNAVAILABLE
+
+    def __init__(self, why: str) -> None:
+        """`why`: the last stream's error."""
+        super().__init__(
+            f"streamOutputs: the last stream has failed, and there is no other output: {why}; correct its URL or its"
+            " receiver and create the resource anew"
+        )
 
 
 class AuthorizationError(RecorderError):

@@ -90,6 +90,8 @@ class Session:
             else None
         )
         self._captured = [*self._specs, *streamed]
+        self._streams_alone = session_values.streams_alone(request)
+        self._sound = spec.audio
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             spec,
@@ -111,6 +113,11 @@ class Session:
     def pictures(self) -> bool:
         """False when no output holds pictures: none need be received."""
         return self._images is not None or any(spec.video for spec in self._captured)
+
+    @property
+    def sound(self) -> bool:
+        """False when no output holds sound, as of images alone: none need be received."""
+        return self._sound
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
@@ -212,6 +219,7 @@ class Session:
             case Gone(at=at):
                 self._end(session_end.source_closed(at))
         self._check_limits()
+        self._check_streams()
 
     def _end(self, ending: Ending) -> None:
         if self._ending is None:
@@ -331,6 +339,11 @@ class Session:
         limits, recorded = self._request.limits, self._request.recorded_bytes
         if session_values.size_reached(limits, recorded, self._pipeline.numbers, self._specs):
             self._end(session_end.limit_reached())
+
+    def _check_streams(self) -> None:
+        why = self._streams[0].exhausted() if self._streams_alone else None
+        if why is not None:
+            self._end(session_end.streams_over(why))
 
     def _media_failed(self, error: RecorderError) -> None:
         """Called by the media thread."""

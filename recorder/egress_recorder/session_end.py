@@ -9,7 +9,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from egress_recorder.errors import NotFoundError, RecorderError
+from egress_recorder.errors import NotFoundError, RecorderError, StreamsFailedError
 from egress_recorder.ipc import CaptureRequest
 from egress_recorder.redact import redact
 from egress_recorder.session_values import wait_limit
@@ -54,6 +54,13 @@ def source_closed(at: float | None = None) -> Ending:
 def limit_reached(at: float | None = None) -> Ending:
     """A limit of the request."""
     return Ending(Phase.LIMIT_REACHED, EndReason.LIMIT_REACHED, ExitCode.FINISHED, at=at)
+
+
+def streams_over(why: str) -> Ending:
+    """No stream is left and there is no other output. `why`: the last one's error, "" when it was removed."""
+    if why:
+        return failed(StreamsFailedError(why))
+    return Ending(Phase.COMPLETE, EndReason.STREAMS_STOPPED, ExitCode.FINISHED)
 
 
 def superseded() -> Ending:

@@ -30,6 +30,8 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     tracks = source if isinstance(source, TrackCompositeSource) else None
     in_files = any(FILE_KINDS[file_type].pictures for file_type in request.files)
     pictures = request.streaming or in_files or bool(request.segments) or bool(request.images)
+    # Images alone are LiveKit's one recording without sound (E:pkg/config/output.go).
+    sound = request.streaming or bool(request.files) or bool(request.segments)
     boundaries = min((one.duration for one in request.segments), default=None)
     # LiveKit's rule (reference livekit-egress.md §3.6): segments alone have key frames where they begin, whatever was asked for.
     interval = (
@@ -44,12 +46,17 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
         video_bitrate=encoding.video_bitrate,
         audio_bitrate=encoding.audio_bitrate,
         video=pictures and (tracks is None or bool(tracks.video_track_id)),
-        audio=tracks is None or bool(tracks.audio_track_id),
+        audio=sound and (tracks is None or bool(tracks.audio_track_id)),
         profile=_PROFILES[encoding.video_codec],
         key_frame_interval=interval,
         segment_duration=boundaries,
         constant=request.streaming,
     )
+
+
+def streams_alone(request: ipc.CaptureRequest) -> bool:
+    """Return True where streams are all: the capture ends with the last of them."""
+    return request.streaming and not (request.files or request.segments or request.images)
 
 
 def stream_spec(request: ipc.CaptureRequest) -> MediaSpec:

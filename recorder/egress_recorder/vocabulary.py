@@ -104,6 +104,8 @@ class EndReason(enum.StrEnum):
     STOP_REQUESTED = "StopEgress API"
     SOURCE_CLOSED = "Source closed"
     LIMIT_REACHED = "Session limit reached"
+    STREAMS_STOPPED = "All streams stopped"
+    """The last stream was removed, and nothing else is recorded."""
     FAILURE = "Failure"
     KILLED = "Process killed"
     INTERRUPTED = "Interrupted"

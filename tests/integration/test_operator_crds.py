@@ -99,6 +99,10 @@ def images(**changes: Any) -> Change:
     return {"imageOutputs": [{**copy.deepcopy(PVC), **changes}]}
 
 
+STREAMS: Change = {"streamOutputs": [{"urls": ["rtmp://h/app/key"]}]}
+NO_OUTPUT = "a recording needs an output: set fileOutputs, segmentOutputs, imageOutputs or streamOutputs"
+
+
 ACCEPTED: list[Change] = [
     images(),
     images(captureInterval=5, width=640, height=0, filenamePrefix="{room_name}/{time}", imageCodec="IC_JPEG"),
@@ -156,6 +160,12 @@ ACCEPTED: list[Change] = [
     {**segments(), "advanced": {"audioCodec": "AAC"}},
     {"streamOutputs": []},
     {"streamOutputs": [{"urls": []}, {"protocol": "SRT", "destinations": []}]},
+    # Nothing else beside them; a list that is filled later waits.
+    {"fileOutputs": _REMOVE, **STREAMS},
+    {"fileOutputs": _REMOVE, **STREAMS, "advanced": {"audioCodec": "AAC"}},
+    {"fileOutputs": _REMOVE, "streamOutputs": [{"urls": []}]},
+    {"fileOutputs": _REMOVE, **images()},
+    {"fileOutputs": _REMOVE, **images(), **STREAMS},
     {
         "streamOutputs": [
             {
@@ -260,7 +270,16 @@ REFUSED: list[tuple[Change, str]] = [
     ({"roomName": ""}, "spec.roomName"),
     ({"roomName": "x" * 257}, "spec.roomName"),
     ({"identity": _REMOVE}, "spec.identity: Required value"),
-    ({"fileOutputs": _REMOVE}, "a recording needs an output: set fileOutputs, segmentOutputs or both"),
+    ({"fileOutputs": _REMOVE}, NO_OUTPUT),
+    ({"fileOutputs": _REMOVE, "streamOutputs": []}, NO_OUTPUT),
+    (
+        {"fileOutputs": _REMOVE, **STREAMS, "advanced": {"audioCodec": "OPUS"}},
+        "advanced.audioCodec fits no output",
+    ),
+    (
+        {"fileOutputs": _REMOVE, **images(), "advanced": {"audioCodec": "AAC"}},
+        "segments and streams have AAC, images no sound",
+    ),
     ({"segmentOutputs": []}, "spec.segmentOutputs"),
     (
         {"segmentOutputs": [copy.deepcopy(PVC)] * 10},
@@ -581,10 +600,6 @@ REFUSED: list[tuple[Change, str]] = [
     ({"template": {"topologySpreadConstraints": [{"maxSkew": 1}]}}, "topologyKey: Required value"),
     ({"template": {"priorityClassName": "No"}}, "template.priorityClassName must be the name of an object"),
     ({"template": {"hostNetwork": True}}, "hostNetwork"),
-    (
-        {"fileOutputs": _REMOVE, **images()},
-        "set fileOutputs, segmentOutputs or both (streamOutputs and imageOutputs go beside them)",
-    ),
     (images(filenamePrefix="{room}"), "filenamePrefix has an unknown token or a lonely brace"),
     (images(filenamePrefix="{track_id}"), "name one track, and a ParticipantEgress records all"),
     (images(filenameSuffix="INDEX"), 'supported values: "IMAGE_SUFFIX_INDEX"'),

@@ -7,26 +7,15 @@ import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
-import av
-import psutil
 import pytest
 
-from devstack import testpattern
-from devstack.mediacheck import check, plane_of
+from devstack.mediacheck import check
 from devstack.stack import CLAIM
+from support.pictures import capture_process, counter, decoded
 from support.realtime import MEASURES, REALTIME
 from support.scene import Recording, Scene
 
 pytestmark = [pytest.mark.integration, REALTIME, MEASURES]
-
-
-def decoded(path: Path) -> av.VideoFrame:
-    with av.open(str(path)) as container:
-        return next(container.decode(video=0))
-
-
-def counter(frame: av.VideoFrame) -> int | None:
-    return testpattern.read_counter(plane_of(frame.reformat(format="yuv420p"), 0))
 
 
 def until_images(recording: Recording, count: int) -> None:
@@ -34,13 +23,6 @@ def until_images(recording: Recording, count: int) -> None:
         lambda s: len(s.get("imageResults", ())) == 2 and s["imageResults"][0]["imageCount"] >= count,
         60,
         f"{count} images",
-    )
-
-
-def capture_process(recording: Recording) -> psutil.Process:
-    pids = recording.stack.runner.pids(recording.namespace, recording.running_pod())
-    return next(
-        p for p in map(psutil.Process, pids) if any("egress_recorder.capture" in a for a in p.cmdline())
     )
 
 

@@ -166,12 +166,13 @@ class Scene:
         return {"filepath": f"recordings/{name}", "pvc": {"claimName": CLAIM}}
 
     def apply(self, kind: str, name: str, **spec: Any) -> Recording:
-        """Create a resource; to the claim when no output is named."""
+        """Create a resource; to the claim when no output is named. A field that is None is absent."""
+        whole = {"roomName": self.room, "fileOutputs": [self.pvc_output()], **spec}
         document = {
             "apiVersion": "egress.livekit.io/v1alpha1",
             "kind": kind,
             "metadata": {"name": name},
-            "spec": {"roomName": self.room, "fileOutputs": [self.pvc_output()], **spec},
+            "spec": {field: value for field, value in whole.items() if value is not None},
         }
         self.stack.api.create(PLURALS[kind], self.namespace, document)
         return Recording(self.stack, self.namespace, kind, name)

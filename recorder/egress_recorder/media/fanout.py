@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 class FanOut:
-    """Several outputs as one. It fails only when none of them is left."""
+    """Several outputs as one. It fails only when none of them is left; where there never was one, never."""
 
     def __init__(
         self,

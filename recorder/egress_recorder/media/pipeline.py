@@ -72,6 +72,8 @@ class Pipeline:
         self._spec, self._output, self._failed, self._clock = spec, output, failed, clock
         self._sound = (spec,) if sound is None else tuple(sound)
         self._images, self._encodes_pictures = images, encodes_pictures
+        self._encodes = encodes_pictures or spec.audio
+        """False for images alone: no packet tells how long the recording is, the ticks do."""
         self._mailbox = Mailbox()
         self._timeline: Timeline[Picture, Pcm] = Timeline(spec.framerate, video=spec.video, audio=spec.audio)
         self._mixer = AudioMixer()
@@ -223,6 +225,8 @@ class Pipeline:
                 *(packet for encoder in self._audio for packet in encoder.flush()),
             ]
             self._write(self._gate.pass_through(last), until=end - self._timeline.origin)
+            if not self._encodes:
+                self._written = min(end - self._timeline.origin, self._limit)
             self.journal.finish(end)
         self._gate.discard()
         self._output.close()
@@ -253,6 +257,8 @@ class Pipeline:
         for tick in ticks:
             if self._images is not None and self._gate.closed_at is None:
                 self._images.offer(tick.index, tick.picture)
+                if not self._encodes:
+                    self._written = min((tick.index + 1) / self._spec.framerate, self._limit)
             if self._video is None:
                 continue
             now = self._clock()

@@ -34,6 +34,11 @@ class RefusedStream:
             error=target.error,
         )
 
+    @property
+    def over(self) -> bool:
+        """It has failed."""
+        return True
+
     def write(self, packet: EncodedPacket) -> None:
         """Leave it."""
 
@@ -61,6 +66,8 @@ class StreamSet:
         self._wanted: dict[str, RunningStream | RefusedStream] = {}
         self._removed: list[RunningStream | RefusedStream] = []
         self._closed = False
+        self._stopped_at: datetime | None = None
+        """When a stream that ran was removed, the last time."""
 
     def want(self, targets: Iterable[StreamTarget]) -> None:
         """Let exactly these run: new ones begin with the next key frame, missing ones are finished."""
@@ -70,6 +77,7 @@ class StreamSet:
                 return
             for key, stream in tuple(self._wanted.items()):
                 if key not in named or stream.target.url != named[key].url:
+                    self._stopped_at = self._stopped_at if stream.over else self._wall()
                     stream.finish()
                     self._removed = [*self._removed, self._wanted.pop(key)][-KEPT:]
             for key, target in named.items():
@@ -85,6 +93,22 @@ class StreamSet:
         if packet.codec in self.takes:
             for stream in tuple(self._wanted.values()):
                 stream.write(packet)
+
+    def exhausted(self) -> str | None:
+        """Return why no stream is left: the error of the last one, "" when that one was removed. None: one is left.
+
+        As in LiveKit Egress the last one to go decides (E:pkg/pipeline/controller.go): a failure before it does not.
+        """
+        with self._lock:
+            if not all(stream.over for stream in self._wanted.values()):
+                return None
+            reports = [stream.report for stream in self._wanted.values()]
+            ended = [(report.ended_at, report) for report in reports if report.ended_at is not None]
+            if not ended:
+                return ""
+            at, last = max(ended, key=lambda one: one[0])
+            removed_later = self._stopped_at is not None and self._stopped_at > at
+            return "" if removed_later else ": ".join(filter(None, (last.url, last.error)))
 
     def close(self) -> None:
         """Finish all streams, at most for the time that one of them may take; closing twice is harmless."""

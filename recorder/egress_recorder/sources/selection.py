@@ -54,12 +54,14 @@ class Selection(Protocol):
 class ParticipantSelection:
     """Camera and microphone of one participant, or its screen share (and tracks of unknown source).
 
-    Without `pictures` only what is heard: no picture is received or decoded for files of sound.
+    Only the `kinds` that some output holds are received and decoded.
     """
 
-    def __init__(self, identity: str, *, screen_share: bool, pictures: bool = True) -> None:
+    def __init__(
+        self, identity: str, *, screen_share: bool, kinds: frozenset[Kind] = frozenset({"audio", "video"})
+    ) -> None:
         self.identity = identity
-        self.kinds: frozenset[Kind] = frozenset({"audio", "video"} if pictures else {"audio"})
+        self.kinds = kinds
         self._sources = SCREEN_SOURCES if screen_share else CAMERA_SOURCES
 
     def choose(self, publications: Iterable[Publication], now: float) -> list[Publication]:  # noqa: ARG002 - interface
@@ -148,9 +150,11 @@ class TrackSelection:
 
 
 def selection_for(
-    source: ParticipantSource | TrackCompositeSource, *, pictures: bool = True
+    source: ParticipantSource | TrackCompositeSource, *, pictures: bool = True, sound: bool = True
 ) -> ParticipantSelection | TrackSelection:
-    """Return the selection that a request asks for. `pictures`: some file holds them."""
+    """Return the selection that a request asks for. `pictures`, `sound`: some output holds them."""
     if isinstance(source, ParticipantSource):
-        return ParticipantSelection(source.identity, screen_share=source.screen_share, pictures=pictures)
-    return TrackSelection(source.audio_track_id, source.video_track_id)
+        wanted: dict[Kind, bool] = {"audio": sound, "video": pictures}
+        kinds = frozenset(kind for kind, held in wanted.items() if held)
+        return ParticipantSelection(source.identity, screen_share=source.screen_share, kinds=kinds)
+    return TrackSelection(source.audio_track_id if sound else "", source.video_track_id)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 
 from egress_recorder.contract import EndReason, Phase, RecorderConfig, RecorderResult, StreamTarget
-from egress_recorder.errors import RecorderError
+from egress_recorder.errors import RecorderError, StreamsFailedError
 from egress_recorder.manifest import ManifestWriter
 from egress_recorder.supervisor import verdict as verdicts
 from egress_recorder.supervisor.account import Account
@@ -215,6 +215,9 @@ class Supervisor:
         if self._storage_error is not None:
             return verdicts.of_error(self._storage_error)
         while True:
+            if self._config.streams_alone and (why := self._account.streams.all_failed()):
+                # None of them returns, so there is nothing that another part could do.
+                return verdicts.of_error(StreamsFailedError(why))
             assert self._child is not None
             child, self._child = self._child, None
             end = await self._runner.run(child, self._token)

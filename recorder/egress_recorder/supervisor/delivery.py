@@ -137,6 +137,11 @@ class Delivery:
         """Finalise and deliver the files that a crashed capture process left; it began with part `capture`."""
         for lane in self._lanes:
             lane.crashed(capture)
+        if not self._ledger.has_files:
+            # Streams and images are where they were going: there is the time that was last told, and nothing to mend.
+            told = self._ledger.own(number).progress.duration
+            self._ledger.ended(number, duration=told, sizes=(), reason=EndReason.KILLED, at=None)
+            return
         self._begin(number, self._mended(number, self._salvaged(number, paths, capture=capture)))
 
     async def _salvaged(self, number: int, paths: Sequence[Path], *, capture: int) -> Files:

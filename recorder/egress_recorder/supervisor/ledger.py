@@ -77,6 +77,8 @@ class Ledger:
             *range(files, self.file_count),
         )
         """The file that each output gets."""
+        self.has_files = config.has_files
+        """False for streams or images alone: a part is then only the time in which it recorded."""
         self._prior_parts = config.prior.parts
         self._prior_gaps = config.prior.gaps
         self._prior_started_at = config.prior.started_at
@@ -183,7 +185,7 @@ class Ledger:
     def recovered(self, part: Part) -> None:
         """Note that an earlier recorder's file has been found after all. A gap that was told already stays as it was."""
         if self._own and self._told_end is None:
-            self._told_end = prior_end(self._prior_parts)
+            self._told_end = prior_end(self._prior_parts, files=self.has_files)
         self._prior_parts = tuple(
             part if (one.part, one.output) == (part.part, part.output) else one for one in self._prior_parts
         )
@@ -253,7 +255,9 @@ class Ledger:
         """Files of earlier recorders that are gone, and of which nobody knows a place."""
         gone = EndReason.KILLED.value
         return tuple(
-            part for part in self._prior_parts if not part.location and part.end_reason.startswith(gone)
+            part
+            for part in self._prior_parts
+            if self.has_files and not part.location and part.end_reason.startswith(gone)
         )
 
     def own(self, number: int) -> OwnPart:
@@ -261,7 +265,7 @@ class Ledger:
         return self._own[number]
 
     def parts(self) -> tuple[Part, ...]:
-        """All parts, one entry per part and output, in order."""
+        """All parts, one entry per part and output, in order; where there are no files one per part, without a name."""
         own = (
             Part(
                 part=part.number,
@@ -278,13 +282,25 @@ class Ledger:
             for output, (filename, location) in enumerate(part.files)
             if self.file_of[output] not in part.without
         )
-        return tuple(sorted((*self._prior_parts, *own), key=lambda part: (part.part, part.output)))
+        bare = (
+            Part(
+                part=part.number,
+                filename="",
+                started_at=part.started_at,
+                ended_at=part.ended_at,
+                duration=part.duration,
+                end_reason=part.end_reason,
+            )
+            for part in self._own.values()
+            if not self.has_files
+        )
+        return tuple(sorted((*self._prior_parts, *own, *bare), key=lambda part: (part.part, part.output)))
 
     def gaps(self) -> tuple[Gap, ...]:
         """All gaps: the earlier ones, the one before our first part, those between ours."""
         gaps = list(self._prior_gaps)
         noted = {gap.started_at for gap in gaps}
-        end, reason = self._told_end or prior_end(self._prior_parts)
+        end, reason = self._told_end or prior_end(self._prior_parts, files=self.has_files)
         for part in sorted(self._own.values(), key=lambda part: part.number):
             if end is not None and end not in noted:
                 missing = (part.started_at - end).total_seconds()

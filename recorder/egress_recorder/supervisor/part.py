@@ -113,11 +113,12 @@ class PartRunner:
         if self._ending is not None:
             attempt.stop(self._ending, within=self._within)
         files: tuple[str, ...] = ()
+        began = False
         capture = number
         """The part that the capture process began with; `number` is that of the files that grow."""
 
         def on_event(event: ipc.Event) -> None:
-            nonlocal files, number
+            nonlocal files, number, began
             if isinstance(event, ipc.SegmentClosed):
                 self._delivery.segment_closed(number, directory, event, capture=capture)
                 return
@@ -134,13 +135,15 @@ class PartRunner:
             part = capture if isinstance(event, ipc.SpansChanged) else number
             self._account.mirror(event, part=part, ending=self._ending is not None)
             if isinstance(event, ipc.Started):
-                files = event.files
+                files, began = event.files, True
                 self._delivery.began(number, [directory / name for name in files])
                 self._on_media()
 
         end = await attempt.run(self._request(token, directory), on_event)
         self._attempt = None
-        had_media = self._hand_over(end, number, directory=directory, files=files, capture=capture)
+        had_media = self._hand_over(
+            end, number, directory=directory, files=files, capture=capture, began=began
+        )
         await self._images.sweep(capture, directory)
         return PartEnd(ended=end.ended, returncode=end.returncode, had_media=had_media)
 
@@ -187,20 +190,27 @@ class PartRunner:
         return following
 
     def _hand_over(
-        self, end: AttemptEnd, number: int, *, directory: Path, files: tuple[str, ...], capture: int
+        self,
+        end: AttemptEnd,
+        number: int,
+        *,
+        directory: Path,
+        files: tuple[str, ...],
+        capture: int,
+        began: bool,
     ) -> bool:
-        """Give the files to the delivery; return whether there are any."""
+        """Give the files to the delivery; return whether the part has media."""
         ended, ledger = end.ended, self._account.ledger
         if ended is None:
             logger.error(
                 "the capture process crashed",
-                extra={"returncode": end.returncode, "part": number, "media": bool(files)},
+                extra={"returncode": end.returncode, "part": number, "media": began},
             )
-            if files:
+            if began:
                 self._delivery.crashed_part(number, [directory / name for name in files], capture=capture)
-            return bool(files)
-        if not ended.files:
-            if files:
+            return began
+        if not (ended.files if ledger.has_files else ended.started_at):
+            if began:
                 logger.warning("a part began and has no file", extra={"part": number})
                 ledger.dropped(number)
                 self._delivery.dropped(number)

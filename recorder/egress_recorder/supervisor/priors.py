@@ -9,10 +9,11 @@ from pathlib import PurePosixPath
 from egress_recorder.contract import EndReason, Part
 
 
-def prior_end(parts: Iterable[Part]) -> tuple[datetime | None, str]:
-    """Return where the earlier recorders' media ends, and why.
+def prior_end(parts: Iterable[Part], *, files: bool) -> tuple[datetime | None, str]:
+    """Return where the earlier recorders' media ends, and why. `files`: the recording has some.
 
-    A part that was not uploaded before its recorder was killed is lost: what it recorded is in no file.
+    A part that was not uploaded before its recorder was killed is lost: what it recorded is in no file. What was
+    streamed, was.
     """
     end: datetime | None = None
     reason = ""
@@ -21,7 +22,7 @@ def prior_end(parts: Iterable[Part]) -> tuple[datetime | None, str]:
             continue
         killed = not part.ended_at or part.end_reason.startswith(EndReason.KILLED.value)
         until = part.ended_at or part.started_at
-        if killed and not part.location:
+        if killed and files and not part.location:
             until = part.started_at
         elif not part.ended_at and part.started_at:
             until = part.started_at + timedelta(seconds=part.duration)

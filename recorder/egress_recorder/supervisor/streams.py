@@ -42,6 +42,15 @@ class StreamLedger:
             if target.key not in failed
         )
 
+    def all_failed(self) -> str:
+        """Return the error of the last stream when all that are wanted have failed; "" while one is left, or none is wanted."""
+        found = [self._results.get(target.key) for target in self._targets]
+        failed = [one for one in found if one is not None and one.status == "FAILED"]
+        if not failed or len(failed) < len(found):
+            return ""
+        last = max(failed, key=lambda one: one.ended_at.timestamp() if one.ended_at else 0.0)
+        return ": ".join(filter(None, (last.url, last.error)))
+
     def reported(self, reports: Iterable[StreamReport]) -> None:
         """Take what the running part says."""
         wanted = {target.key for target in self._targets}

@@ -227,6 +227,7 @@ class Started:
 
     def __init__(self, target: StreamTarget, spec: MediaSpec, *, wall: object) -> None:
         self.target, self.finished, self.got = target, 0, 0
+        self.over = False
         self.report = StreamReport(key=target.key, url="")
 
     def write(self, _: EncodedPacket) -> None:
@@ -268,6 +269,60 @@ def test_the_running_streams_follow_the_wanted_ones(tmp_path: Path) -> None:
     streams.want([TARGET])
     assert made[2].finished == 1
     assert len(made) == 3
+
+
+def fail(stream: Started, second: int) -> None:
+    stream.over = True
+    stream.report = StreamReport(
+        key=stream.target.key,
+        url=f"rtmp://h/{stream.target.key}",
+        status="FAILED",
+        ended_at=datetime(2026, 11, 22, 9, 0, second, tzinfo=UTC),
+        error="refused",
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "wanted"),
+    [
+        ((), ""),
+        (("want a",), None),
+        (("want a", "want"), ""),
+        (("want a", "fail a 5"), "rtmp://h/a: refused"),
+        (("want a b", "fail a 5"), None),
+        (("want a b", "fail a 5", "fail b 4"), "rtmp://h/a: refused"),
+        (("want a b", "fail a 5", "want a"), ""),
+        (("want a b", "want a", "fail a 31"), "rtmp://h/a: refused"),
+        (("want a", "fail a 5", "want a b"), None),
+    ],
+)
+def test_the_last_stream_to_go_says_how_all_of_them_have_ended(
+    steps: tuple[str, ...], wanted: str | None
+) -> None:
+    made: dict[str, Started] = {}
+
+    def start(target: StreamTarget, *arguments: object, **named: object) -> Started:
+        made[target.key] = Started(target, *arguments, **named)  # type: ignore[arg-type]
+        return made[target.key]
+
+    # Streams are removed at second 30.
+    removed_at = datetime(2026, 11, 22, 9, 0, 30, tzinfo=UTC)
+    streams = StreamSet(SPEC, wall=lambda: removed_at, start=start)  # type: ignore[arg-type]
+    for step in steps:
+        match step.split():
+            case ["fail", key, second]:
+                fail(made[key], int(second))
+            case ["want", *keys]:
+                streams.want([StreamTarget(key=key, url=key, protocol="RTMP") for key in keys])
+
+    assert streams.exhausted() == wanted
+
+
+def test_a_stream_without_a_url_is_named_by_its_sentence() -> None:
+    streams = StreamSet(SPEC, wall=lambda: datetime.now(UTC))
+    streams.want([StreamTarget(key="0/c", url="", protocol="RTMP", error="Secret x does not exist")])
+
+    assert streams.exhausted() == "Secret x does not exist"
 
 
 # ---- the constant bitrate -------------------------------------------------------------------------------------------

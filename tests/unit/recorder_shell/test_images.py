@@ -224,11 +224,6 @@ async def test_images_go_beside_hls_alone(bench: Bench) -> None:
     assert (result.phase, files(bench)) == ("Complete", {"a_00000.jpeg": "one"})
 
 
-async def test_images_alone_are_refused_with_the_way_out(bench: Bench) -> None:
-    with pytest.raises(ValueError, match="fileOutputs or segmentOutputs; imageOutputs go beside one"):
-        bench.supervisor({"then": "wait"}, outputs=[], images=[output()])
-
-
 @pytest.mark.parametrize("then", ["crash", "end"])
 async def test_images_that_the_capture_process_did_not_live_to_tell_are_stored_and_halves_go(
     bench: Bench, then: str
