@@ -36,7 +36,9 @@ def part_over(situation: Situation) -> Plan:
     _note_part(situation)
     if result is not None and verdict.code == 0 and result.phase in _ENDS:
         if _room_closed_empty(situation):
-            situation.facts["roomWaits"] = situation.facts.get("roomWaits", 0) + 1
+            if "nextPartAt" not in situation.facts:
+                # Once for each part, however often its end is looked at while the next one waits.
+                situation.facts["roomWaits"] = situation.facts.get("roomWaits", 0) + 1
             return _next_part(situation, delay=0.0)
         return _end_by_record(situation)
     if verdict.is_final_failure or (
@@ -76,7 +78,7 @@ def _note_part(situation: Situation) -> None:
 
 
 def _room_closed_empty(situation: Situation) -> bool:
-    """An empty room was closed under a waiting recorder: back to waiting without a pod."""
+    """An empty room was closed, or the last stream removed, under a waiting recorder: back to waiting without a pod."""
     result = situation.verdict.result
     assert result is not None
     aborted = result.phase is Phase.ABORTED and not status.had_media(situation.facts)

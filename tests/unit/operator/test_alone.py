@@ -114,6 +114,23 @@ def test_a_list_that_is_emptied_between_two_parts_ends_the_recording() -> None:
     assert message(unknown)[:2] == ("Failed", "ResultUnknown")
 
 
+def test_a_list_that_is_emptied_before_any_media_is_waited_for_again_and_the_part_does_not_count() -> None:
+    aborted = result(Phase.ABORTED, media=False, details="End reason: All streams stopped")
+    seen = observed(job(), ended_pod(code=0, message=aborted.to_json()), of=of(EMPTY, "Starting"))
+    made = plan(seen, now=NOW)
+
+    assert message(made)[:2] == ("Pending", "InvalidStream")
+    assert made.status is not None
+    assert made.status["roomWaits"] == 1
+    # Looked at again, it is still the one part: there is nothing to write.
+    waiting = recording(finalizer=True, status=made.status, **EMPTY)
+    again = plan(observed(job(), ended_pod(code=0, message=aborted.to_json()), of=waiting), now=at(30))
+    assert again.status is None
+    filled = recording(finalizer=True, status=made.status, **STREAMS)
+    next_one = plan(observed(job(), ended_pod(code=0, message=aborted.to_json()), of=filled), now=at(60))
+    assert [action.part for action in next_one.before if isinstance(action, CreateJob)] == [2]
+
+
 def test_a_part_without_a_file_has_nothing_that_could_be_missing_at_a_stop() -> None:
     stopped = of({**STREAMS, "desiredState": "Stopped"}, "Active")
     made = plan(observed(job(), ended_pod(code=75, message=word(BARE)), of=stopped), now=NOW)
