@@ -3,8 +3,9 @@
 A publisher sends camera-like 720p30 and sound through a real livekit-server all the time. In alternation, for some seconds
 each, `egress-recorder run` as in a pod, into a volume:
 
-- mp4: one MP4; every_kind: the same with HLS (4 s) and a stream to a real nginx-rtmp beside it; three: the MP4 with MP3 and
-  OGG beside it. Each is one capture and one encoding of the pictures;
+- mp4: one MP4; every_kind: the same with HLS (4 s), a stream to a real nginx-rtmp and an image in the size of the source every
+  10 s (LiveKit's default) beside it; three: the MP4 with MP3 and OGG beside it. Each is one capture and one encoding of the
+  pictures;
 - ogg: an OGG alone, which does not receive the camera, and `benchmarks/reception.py`, which receives the same sound and
   throws it away.
 
@@ -45,14 +46,17 @@ HLS = {
     "prefix": "hls/seg",
     "duration": SEGMENT_SECONDS,
 }
+IMAGE_SECONDS = 10
+IMAGES = {"prefix": "stills/a", "interval": IMAGE_SECONDS}
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The outputs of one recording; images have their place here as soon as there are any."""
+    """The outputs of one recording."""
 
     files: Sequence[str] = (".mp4",)
     segments: bool = False
+    images: bool = False
     stream: str = ""
     """URL of a stream."""
 
@@ -64,7 +68,8 @@ class Wanted:
             for extension in self.files
         ]
         segments = [{**HLS, "destination": VOLUME}] if self.segments else []
-        return {"outputs": files, "segments": segments, "streaming": bool(self.stream)}
+        images = [{**IMAGES, "destination": VOLUME}] if self.images else []
+        return {"outputs": files, "segments": segments, "images": images, "streaming": bool(self.stream)}
 
 
 class Recording:
@@ -95,6 +100,9 @@ class Recording:
         problems = [one.error for one in result.stream_results if one.error or one.retries]
         if self._wanted.segments and stored < int(recorded / SEGMENT_SECONDS):
             problems.append(f"{stored} segments of {recorded:.1f} s")
+        pictures = sum(one.image_count for one in result.image_results)
+        if self._wanted.images and pictures < max(1, int(recorded / IMAGE_SECONDS)):
+            problems.append(f"{pictures} images of {recorded:.1f} s")
         if problems or not all((self._pod.volume / f"a{one}").exists() for one in self._wanted.files):
             sys.exit(f"an output is not as it should be {problems}:\n{self.process.log_tail()}")
         return str(memory)
@@ -160,7 +168,9 @@ def measure(
     with livekit(directory) as server, publisher(server, ROOM, "--content", "camera", "--bitrate", "2000"):
         contestants: dict[str, Callable[[Path], Recording | Reception]] = {
             "mp4": lambda turn: Recording(server, turn, Wanted()),
-            "every_kind": lambda turn: Recording(server, turn, Wanted(segments=True, stream=stream)),
+            "every_kind": lambda turn: Recording(
+                server, turn, Wanted(segments=True, images=True, stream=stream)
+            ),
             "three": lambda turn: Recording(server, turn, Wanted((".mp4", ".mp3", ".ogg"))),
             "ogg": lambda turn: Recording(server, turn, Wanted((".ogg",))),
             "reception": lambda turn: Reception(server, turn),
@@ -197,7 +207,9 @@ def main() -> None:
     ratio, audio = whole["every_kind"] / whole["mp4"], steady["ogg"] - steady["reception"]
     print(", ".join(f"{name} {value:.4f}" for name, value in steady.items()) + " CPU s/s while recording")
     if ratio > MOST_RATIO:
-        problems.append(f"MP4, HLS and a stream cost {ratio:.3f} of the MP4, allowed are {MOST_RATIO}")
+        problems.append(
+            f"MP4, HLS, a stream and images cost {ratio:.3f} of the MP4, allowed are {MOST_RATIO}"
+        )
     if audio > MOST_AUDIO_CPU:
         problems.append(
             f"sound alone costs {audio:.4f} CPU s/s beyond reception, allowed are {MOST_AUDIO_CPU}"

@@ -111,12 +111,13 @@ class KubeApi:
         *,
         content_type: str = "application/json",
         query: Mapping[str, str] | None = None,
+        accept: str = "application/json",
     ) -> Object:
         """Send one request and return the JSON answer. Raises ApiError and ApiUnavailableError."""
         if query:
             url = f"{url}?{urlencode(query)}"
         payload = None if body is None else json.dumps(body).encode()
-        headers = {**self._headers, "Content-Type": content_type}
+        headers = {**self._headers, "Content-Type": content_type, "Accept": accept}
         # A kept connection may have been closed by the server meanwhile: once more on a new one.
         for fresh in (False, True):
             connection = self._connection(fresh=fresh)

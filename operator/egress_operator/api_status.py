@@ -15,6 +15,7 @@ LIST_LIMIT = 50
 """Newest entries of parts and gaps that status keeps; all of them are in the manifest beside the media."""
 
 _Name = Annotated[str, Field(max_length=1024)]
+_Location = Annotated[str, Field(max_length=4096)]
 _Message = Annotated[str, Field(max_length=32768)]
 _Duration = Annotated[str, Field(max_length=32)]
 _Destination = Annotated[
@@ -27,7 +28,7 @@ class FileInfo(ApiModel):
     """LiveKit's FileInfo."""
 
     filename: _Name | None = None
-    location: Annotated[str, Field(max_length=4096)] | None = Field(
+    location: _Location | None = Field(
         default=None, description="Where the file is. With presignedLocations a URL that reads it: a secret."
     )
     started_at: Time | None = None
@@ -264,6 +265,11 @@ class EgressStatus(ApiModel):
     segment_results: Annotated[list[SegmentsInfo], Field(max_length=10)] | None = None
     image_results: Annotated[list[ImagesInfo], Field(max_length=10)] | None = None
     stream_results: Annotated[list[StreamInfo], Field(max_length=LIST_LIMIT)] | None = None
+    location: _Location | None = Field(
+        default=None,
+        description="Where the recording can be found: its newest file, without files (or until the first one is stored) the HLS"
+        " playlist, of images alone their prefix. For the printer column.",
+    )
     manifest_location: _Name | None = None
     backup_storage_used: bool | None = Field(
         default=None, description="True: a file went to a backup storage, as its location says."

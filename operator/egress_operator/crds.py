@@ -32,7 +32,7 @@ def _columns(kind: str) -> list[dict[str, Any]]:
         {"name": "Size", "type": "integer", "jsonPath": ".status.progress.bytesWritten"},
         {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
         {"name": "EgressId", "type": "string", "priority": 1, "jsonPath": ".status.egressId"},
-        {"name": "Location", "type": "string", "priority": 1, "jsonPath": ".status.fileResults[0].location"},
+        {"name": "Location", "type": "string", "priority": 1, "jsonPath": ".status.location"},
         {"name": "Message", "type": "string", "priority": 1, "jsonPath": ".status.message"},
     ]
 

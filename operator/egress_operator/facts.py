@@ -13,6 +13,7 @@ from itertools import zip_longest
 from egress_operator import names, parts, streams
 from egress_operator.api import Spec, TrackCompositeEgressSpec
 from egress_operator.api_status import LIST_LIMIT
+from egress_operator.location import location_of
 from egress_operator.model import Document, Observed, PodView
 from egress_operator.parts import clean, file_result, image_result, segment_result, without_empty
 from egress_operator.units import format_duration, format_time, parse_duration
@@ -52,6 +53,8 @@ def gather(observed: Observed) -> Document:
         if result is not None:
             _absorb(document, result, pod=pod)
     parts.explain(document, observed)
+    if location := location_of(document):
+        document["location"] = location
     return document
 
 

@@ -104,6 +104,8 @@ class ManifestWriter:
         self._closing = False
         self._task: asyncio.Task[None] | None = None
         self._failing: set[ManifestPlace] = set()
+        self._holding: set[ManifestPlace] = set()
+        """Where a manifest of this recording is."""
         self.faults: Mapping[ManifestPlace, RecorderError] = {}
         """What went wrong in the last `read` or `probe`, by place."""
 
@@ -118,6 +120,16 @@ class ManifestWriter:
         """Write to one more place from now on: a backup storage that came into use."""
         if place not in self._places:
             self._places = (*self._places, place)
+
+    def give_up_refused(self) -> bool:
+        """Write from now on only where a manifest is already; return whether there is such a place.
+
+        A destination was refused and the recording ends: that must stand in what it has left elsewhere.
+        """
+        self._places = tuple(
+            place for place in self._places if place in self._holding and place not in self.faults
+        )
+        return bool(self._places)
 
     async def read(self, *, without: Container[ManifestPlace] = ()) -> Manifest | None:
         """Return the manifest that an earlier part left, the newest of all places; None when there is none.
@@ -212,6 +224,7 @@ class ManifestWriter:
             place.storage.put(place.key, data, content_type=CONTENT_TYPE, overwrite=True)
 
         await in_thread("manifest", put)
+        self._holding.add(place)
 
     async def _read(self, place: ManifestPlace) -> Manifest | None:
         try:
@@ -222,6 +235,7 @@ class ManifestWriter:
             return None
         if data is None:
             return None
+        self._holding.add(place)
         try:
             return Manifest.parse(data)
         except ContractError as error:

@@ -839,3 +839,20 @@ def test_both_kinds_have_short_names_a_category_and_columns(api: KubeApi) -> Non
             "Location",
             "Message",
         ]
+
+
+@pytest.mark.parametrize("kind", sorted(PLURALS))
+def test_the_column_location_shows_where_the_recording_is(api: KubeApi, space: str, kind: str) -> None:
+    name = f"r-{secrets.token_hex(4)}"
+    place = "https://s3.example/recordings/hls/all.m3u8"
+    spec = spec_of(kind, **segments(playlistName="hls/all"))
+    assert send(api, space, kind, spec, name=name, dry=False) == ""
+    path = f"/apis/{API_VERSION}/namespaces/{space}/{PLURALS[kind]}/{name}"
+    patch = {"status": {"location": place}}
+    api.request("PATCH", f"{path}/status", patch, content_type="application/merge-patch+json")
+
+    # As kubectl asks.
+    table = api.request("GET", path, accept="application/json;as=Table;v=v1;g=meta.k8s.io")
+
+    names = [column["name"] for column in table["columnDefinitions"]]
+    assert table["rows"][0]["cells"][names.index("Location")] == place

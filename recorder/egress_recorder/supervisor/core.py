@@ -187,21 +187,28 @@ class Supervisor:
                 on_writer=lambda writer: self._board.update(manifest_location=writer.location),
                 may_wait=lambda: self._ending.is_set() and self._ledger.has_own_media,
             )
-            if await complete_orphans(destinations.outputs, self._ledger):
-                self._account.publish()
+            await self._complete_orphans()
         except RecorderError as error:
             logger.error("a destination cannot be used", extra={"error": str(error)})  # noqa: TRY400 - expected: no traceback
             self._storage_error = error
             self._delivery.give_up()
             self._images.give_up()
             self._end(EndReason.FAILURE, within=_KILL_AFTER_REFUSAL)
-            return None
+            await self._complete_orphans()
+            writer = destinations.writer
+            self._board.update(manifest_location="" if writer is None else writer.location)
+            return writer
         finally:
             self._adopted.set()
         images = len(self._config.outputs) + len(self._config.segments)
         self._delivery.allow(destinations.outputs[:images])
         self._images.allow(destinations.outputs[images:])
         return destinations.writer
+
+    async def _complete_orphans(self) -> None:
+        """What a lost recorder had uploaded becomes a file, also where this one cannot go on."""
+        if await complete_orphans(self._destinations.outputs, self._ledger):
+            self._account.publish()
 
     async def _record(self) -> Verdict:
         """Run parts until one ends in good order, the end is asked for, or the budget is spent."""

@@ -38,7 +38,8 @@ class Destinations:
     async def prepare(
         self, *, on_writer: Callable[[ManifestWriter], None], may_wait: Callable[[], bool]
     ) -> None:
-        """Open the outputs and write to them. Raises RecorderError for what ends the recording.
+        """Open the outputs and write to them. Raises RecorderError for what ends the recording; `outputs` are then those
+        that answer, `writer` is None where no manifest is.
 
         One that does not answer ends it too, for its address may be wrong; but not when its backup storage answers, nor
         when an earlier part has media (its address was right), nor when the recording is over already and there is
@@ -64,13 +65,21 @@ class Destinations:
                 patience=settings.probe_patience,
                 spared=self._is_spared,
             )
-        except UnreachableError:
-            if not (may_wait() or self._config.prior.started_at is not None):
+        except RecorderError as error:
+            waits = may_wait() or self._config.prior.started_at is not None
+            if not (waits and isinstance(error, UnreachableError)):
+                self._refused(writer)
                 raise
             logger.warning("a destination does not answer yet, the upload goes on trying")
         self.writer = writer
         writer.start()
         writer.request()
+
+    def _refused(self, writer: ManifestWriter) -> None:
+        """Keep what answers: an earlier recorder's media there, and the manifest, which must tell the end."""
+        silent = {name for place in writer.faults for name in place.sharers}
+        self.outputs = [output for output in self.outputs if output.name not in silent]
+        self.writer = writer if writer.give_up_refused() else None
 
     def use_backup(self, output: Output) -> None:
         """A file went to the output's backup storage: the manifest goes there as well."""

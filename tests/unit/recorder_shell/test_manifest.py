@@ -225,3 +225,33 @@ def test_an_output_without_manifest_does_not_take_it_from_its_neighbour() -> Non
         ("x/EG_x.json", True),
         ("y/EG_x.json", False),
     ]
+
+
+def two_places() -> tuple[Store, Store, ManifestWriter]:
+    good, bad = Store(), Store()
+    places = [
+        ManifestPlace(store, f"{name}/EG_x.json", name)  # type: ignore[arg-type]
+        for name, store in (("bad", bad), ("good", good))
+    ]
+    return good, bad, ManifestWriter(places, manifest)
+
+
+async def test_after_a_refusal_the_last_words_go_where_a_manifest_is_already() -> None:
+    good, bad, one = two_places()
+    bad.put_faults = [AuthorizationError("wrong keys")]
+    with pytest.raises(AuthorizationError):
+        await one.probe()
+    assert one.give_up_refused()
+    assert one.location == "mem://good/EG_x.json"
+    assert await one.close()
+    assert (good.puts, bad.puts) == (2, 1)
+
+
+async def test_after_a_refusal_before_the_first_write_nothing_is_left_anywhere() -> None:
+    good, bad, one = two_places()
+    bad.read_fault = ConfigurationError("no such bucket")
+    with pytest.raises(ConfigurationError):
+        await one.read()
+    assert not one.give_up_refused()
+    assert one.location == ""
+    assert (good.puts, bad.puts) == (0, 0)

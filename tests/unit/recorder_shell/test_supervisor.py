@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from egress_recorder.contract import Destination, Manifest
 from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
+from egress_recorder.storage import StorageContext
+from egress_recorder.supervisor import outputs as outputs_module
 from egress_recorder.supervisor.attempt import AttemptLimits
-from support.supervisor_bench import Bench, until_recording
+from support.supervisor_bench import Bench, FlakyVolume, until_recording
 
 pytestmark = pytest.mark.integration
 
@@ -395,3 +398,25 @@ async def test_a_file_that_was_full_does_not_count_towards_max_parts_and_a_crash
     crash = {"media": 10, "progress": 2, "rolls": 2, "then": "crash"}
     result = await bench.run(crash, {"media": 20, "then": "end"}, maxParts=budget, maxFileDuration=2)
     assert (result.phase, [part.part for part in result.parts]) == (phase, [*range(1, parts + 1)])
+
+
+async def test_where_one_of_two_destinations_refuses_the_manifest_of_the_other_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(_: Destination, context: StorageContext) -> FlakyVolume:
+        return bench.backup if context.where == "fileOutputs[1]" else bench.storage
+
+    monkeypatch.setattr(outputs_module, "open_storage", opened)
+    bench.backup.put_faults = [AuthorizationError("fileOutputs[1].s3: wrong keys")]
+    outputs = [
+        {"filepath": "a.mp4", "destination": {"kind": "pvc", "volume": volume}}
+        for volume in ("claim", "backup")
+    ]
+    result = await bench.run({"media": 100, "then": "wait"}, outputs=outputs)
+    assert (result.phase, result.exit_code) == ("Failed", 77)
+    manifest = Manifest.parse((bench.volume / "EG_test.json").read_text())
+    assert (manifest.phase, manifest.error) == ("Failed", result.error)
+    assert manifest.ended_at is not None
+    assert result.manifest_location == bench.storage.location("EG_test.json")
+    assert [path.name for path in bench.volume.rglob("*")] == ["EG_test.json"]
+    assert list((bench.volume.parent / "backup").rglob("*")) == []
