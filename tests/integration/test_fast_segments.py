@@ -176,7 +176,10 @@ async def test_segments_go_on_over_files_that_are_full(tmp_path: Path) -> None:
     assert [len(numbers) for numbers in shown[:-1]] == [round(LENGTH * RATE)] * 3
     assert [number for numbers in shown for number in numbers] == list(range(SECONDS * RATE))
     segments = [part for part in result.parts if part.output == 1]
-    assert sum(part.duration for part in segments) == pytest.approx(SECONDS)
+    # Sound ends on whole packets: at each cut up to one of them counts in both parts.
+    assert sum(part.duration for part in segments) == pytest.approx(
+        SECONDS, abs=(len(segments) - 1) * PACKET / AUDIO_RATE
+    )
     assert (
         sum(part.size for part in segments)
         == sum(path.stat().st_size for path in volume.glob("*.m4s"))

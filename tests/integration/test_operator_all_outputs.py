@@ -68,15 +68,16 @@ def assert_named_is_there(kept: Kept) -> None:
         assert named <= kept.names()
 
 
-def assert_results(status: dict[str, Any], kept: Kept) -> None:
-    """LiveKit's results say what is stored."""
+def assert_results(status: dict[str, Any], kept: Kept, *, untold: int = 0) -> None:
+    """LiveKit's results say what is stored; of a killed pod's newest segments so many may not have told their size."""
     assert strangers(status) == {}
     [segments] = status["segmentResults"]
     assert segments["playlistName"] == f"{kept.recording.namespace}/hls/all.m3u8"
     assert segments["playlistLocation"].endswith(segments["playlistName"])
     assert segments["livePlaylistLocation"].endswith("/hls/live.m3u8")
     assert segments["segmentCount"] == len(kept.entries)
-    assert segments["size"] == sum(kept.size(f"hls/{entry.uri}") for entry in kept.entries)
+    sizes = [kept.size(f"hls/{entry.uri}") for entry in kept.entries]
+    assert sum(sizes) - untold * max(sizes) <= segments["size"] <= sum(sizes)
     [images] = status["imageResults"]
     assert images["filenamePrefix"] == f"{kept.recording.namespace}/stills/a"
     assert images["startedAt"] < images["endedAt"]
@@ -88,7 +89,7 @@ def assert_results(status: dict[str, Any], kept: Kept) -> None:
     assert (stream["status"], "error" in stream) == ("FINISHED", False)
     assert stream["startedAt"] < stream["endedAt"]
     assert stream["url"].endswith("/live/{stu...key}")
-    assert KEY not in str(kept.recording.get())
+    assert KEY not in str(status)
 
 
 def assert_same_sound(sound: MediaReport, pictures: MediaReport) -> None:
@@ -197,7 +198,7 @@ def test_every_kind_of_output_goes_on_after_a_kill(
         status = recording.until_phase("Complete", timeout=60)
     rtmp.kill()
 
-    assert_results(status, kept)
+    assert_results(status, kept, untold=what == "pod")
     count = status["imageResults"][0]["imageCount"]
     stored = {Path(part["filename"]).name for part in status["parts"] if "location" in part}
     names = kept.names()

@@ -117,7 +117,7 @@ def test_a_recording_whose_only_stream_has_no_receiver_fails_with_its_words(scen
     assert status["errorCode"] == 503
     assert "the last stream has failed, and there is no other output: rtmp://127.0.0.1" in status["error"]
     assert "Connection refused" in status["error"]
-    assert "hidden-key" not in json.dumps(recording.get())
+    assert "hidden-key" not in json.dumps(status)
     assert len(recording.pods()) == 1
 
 
