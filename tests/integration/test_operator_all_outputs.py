@@ -6,7 +6,6 @@ Then the same one killed in the middle: its recording process, and its whole pod
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import psutil
 import pytest
 
 from devstack.mediacheck import MediaReport, check
-from devstack.streamservers import MISSING_RTMP, RtmpReceiver, free_port, has_rtmp
+from devstack.streamservers import MISSING_RTMP, RtmpReceiver, has_rtmp
 from egress_recorder.playlist import entries_of
 from support.all_outputs import (
     RATE,
@@ -37,16 +36,6 @@ pytestmark = [
     pytest.mark.skipif(not has_rtmp(), reason=MISSING_RTMP),
 ]
 KEY = "studio-secret-key"
-
-
-@pytest.fixture
-def rtmp(tmp_path: Path) -> Iterator[RtmpReceiver]:
-    place = tmp_path / "rtmp"
-    place.mkdir()
-    receiver = RtmpReceiver(place, free_port())
-    receiver.start()
-    yield receiver
-    receiver.kill()
 
 
 def objects_of(kept: Kept, *, parts: tuple[str, ...], images: int) -> set[str]:

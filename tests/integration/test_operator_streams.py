@@ -31,16 +31,6 @@ pytestmark = [
 
 
 @pytest.fixture
-def rtmp(tmp_path: Path) -> Iterator[RtmpReceiver]:
-    place = tmp_path / "rtmp"
-    place.mkdir()
-    receiver = RtmpReceiver(place, free_port())
-    receiver.start()
-    yield receiver
-    receiver.kill()
-
-
-@pytest.fixture
 def srt(tmp_path: Path) -> Iterator[SrtReceiver]:
     place = tmp_path / "srt"
     place.mkdir()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -19,16 +17,6 @@ from support.scene import Recording, Scene
 pytestmark = [pytest.mark.integration, REALTIME]
 needs_rtmp = pytest.mark.skipif(not has_rtmp(), reason=MISSING_RTMP)
 SMALL = {"width": 640, "height": 360, "videoBitrate": 800}
-
-
-@pytest.fixture
-def rtmp(tmp_path: Path) -> Iterator[RtmpReceiver]:
-    place = tmp_path / "rtmp"
-    place.mkdir()
-    receiver = RtmpReceiver(place, free_port())
-    receiver.start()
-    yield receiver
-    receiver.kill()
 
 
 def streams_alone(scene: Scene, *urls: str) -> Recording:
