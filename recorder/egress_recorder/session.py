@@ -91,7 +91,6 @@ class Session:
         )
         self._captured = [*self._specs, *streamed]
         self._streams_alone = session_values.streams_alone(request)
-        self._sound = spec.audio
         self._limit = session_values.duration_limit(request)
         self._pipeline = Pipeline(
             spec,
@@ -117,7 +116,7 @@ class Session:
     @property
     def sound(self) -> bool:
         """False when no output holds sound, as of images alone: none need be received."""
-        return self._sound
+        return any(spec.audio for spec in self._captured)
 
     def start_media(self) -> None:
         """Open the encoders; done before the source joins, so that both happen at the same time."""
