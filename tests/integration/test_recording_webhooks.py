@@ -42,7 +42,10 @@ def test_both_kinds_tell_livekits_events_and_the_file_that_is_there(
     )
     keys = {stack.livekit.api_key: stack.livekit.api_secret}
     with WebhookServer(keys) as receiver, scene.publisher() as publisher:
-        hooks = {"webhooks": [{"url": receiver.url}], "fileOutputs": [scene.s3_output()]}
+        hooks = {
+            "webhooks": [{"url": receiver.url}],
+            "fileOutputs": [scene.s3_output("{room_name}-{egress_id}")],
+        }
         recordings = [
             scene.participant(**hooks),
             scene.composite(

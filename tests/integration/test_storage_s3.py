@@ -17,7 +17,8 @@ from devstack.faultproxy import FaultProxy
 from devstack.s3 import S3Server
 from egress_recorder.contract import Proxy
 from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
-from egress_recorder.storage import PresigningStorage, Storage, WholeStorage, s3_client
+from egress_recorder.storage import ObjectExistsError, PresigningStorage, Storage, WholeStorage, s3_client
+from egress_recorder.storage.s3 import S3Storage
 from support.storage_places import PART, s3_place
 
 pytestmark = pytest.mark.integration
@@ -86,6 +87,26 @@ def test_the_content_type_is_kept(tmp_path: Path, s3_server: S3Server) -> None:
     upload = storage.begin(key, "video/mp4", part_size=PART)
     storage.complete(upload, [storage.put_part(upload, 1, io.BytesIO(b"x"))])
     assert s3_server.client().head_object(Bucket=s3_server.bucket, Key=key)["ContentType"] == "video/mp4"
+
+
+def test_an_object_that_another_completion_replaced_is_not_taken_for_ours(
+    tmp_path: Path, s3_server: S3Server, key: str
+) -> None:
+    """A server that looks before it writes lets both of two completions within one moment succeed; one file is gone."""
+    storage = s3_place(tmp_path, s3_server).open()
+    assert isinstance(storage, S3Storage)
+    upload = storage.begin(key, "video/mp4", part_size=PART)
+    part = storage.put_part(upload, 1, io.BytesIO(b"ours"))
+
+    def replace(**_: object) -> None:
+        s3_server.client().put_object(
+            Bucket=s3_server.bucket, Key=key, Body=b"theirs", Metadata={"egress-upload": "another's"}
+        )
+
+    client = storage._connection._current()
+    client.meta.events.register_last("after-call.s3.CompleteMultipartUpload", replace)
+    with pytest.raises(ObjectExistsError, match="at the same moment"):
+        storage.complete(upload, [part])
 
 
 def test_the_location_is_the_address_that_serves_the_object(

@@ -1,8 +1,9 @@
 """Owns objects in S3 and what speaks its language: multipart uploads by botocore, never overwriting.
 
 `If-None-Match: *` makes a PUT or a completion fail when the object exists. Servers that do not know the header
-either say so (501) or ignore it: a HEAD goes before it in any case. A lost answer is told from a foreign object by
-a nonce in the object's metadata.
+either say so (501) or ignore it: a HEAD goes before it in any case. Servers that look and then write (versitygw) let
+two completions within one moment both succeed: a HEAD goes after it, too. A lost answer, and that other object, are
+told by a nonce in the object's metadata.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _NONCE = "egress-upload"
 """Name of the metadata entry that tells our own object from a foreign one."""
+_ORPHAN = "orphan-"
+"""How the stand-in for the nonce of an upload begins that another recorder made: its own is not told by a listing."""
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 
 
@@ -148,7 +151,7 @@ class S3Storage:
             )
             for page in pages:
                 found += [
-                    (one["Initiated"], f"{secrets.token_hex(8)}:{one['UploadId']}")
+                    (one["Initiated"], f"{_ORPHAN}{secrets.token_hex(8)}:{one['UploadId']}")
                     for one in page.get("Uploads", ())
                     if one["Key"] == key
                 ]
@@ -168,6 +171,8 @@ class S3Storage:
             )
 
         self._once(upload.key, nonce, complete, overwrite=overwrite)
+        if not overwrite and not nonce.startswith(_ORPHAN):
+            self._refuse_replaced(upload.key, nonce)
 
     def abort(self, upload: Upload) -> None:
         """Abort the multipart upload."""
@@ -236,6 +241,14 @@ class S3Storage:
                 if code == "NoSuchUpload":
                     raise
                 raise ObjectExistsError(f"{self._where}: {key} exists already") from error
+
+    def _refuse_replaced(self, key: str, nonce: str) -> None:
+        """Raise ObjectExistsError when another completion took the name in the same moment: our file is not there."""
+        with self._connection.faults(key) as client:
+            if self._nonce_if_readable(client, key) not in {nonce, None}:
+                raise ObjectExistsError(
+                    f"{self._where}: {key} was written by another upload at the same moment"
+                )
 
     def _nonce_if_readable(self, client: S3Client, key: str) -> str | None:
         try:
