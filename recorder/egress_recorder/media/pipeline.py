@@ -120,6 +120,10 @@ class Pipeline:
         """Stereo samples."""
         self._mailbox.put("sound", lambda: self._samples(track, pcm, arrived))
 
+    def held(self, track: str, at: float) -> None:
+        """The last picture stays."""
+        self._mailbox.put("control", lambda: self._timeline.held(track, at))
+
     def delay(self, track: str, seconds: float, at: float) -> None:
         """A measured receive delay."""
         self._mailbox.put("control", lambda: self._timeline.delay(track, seconds, at))

@@ -108,6 +108,11 @@ class Timeline(Generic[P, C]):
         elif audio := self._audios.get(track):
             audio.muted = muted
 
+    def held(self, track: str, at: float) -> None:
+        """A track is sent and cannot be decoded: a picture that stands still says that, black would say it was stopped."""
+        if video := self._videos.get(track):
+            video.last = max(video.last, at)
+
     def delay(self, track: str, seconds: float, at: float) -> None:
         """The receiver delayed the track by `seconds` around `at`."""
         if (audio := self._audios.get(track)) and audio.muted:

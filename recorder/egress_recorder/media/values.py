@@ -115,5 +115,8 @@ class MediaSink(Protocol):
     def samples(self, track: str, pcm: Buffer, arrived: float) -> None:
         """Interleaved stereo int16 at `SAMPLE_RATE`; its last sample came out of the receiver at `arrived`."""
 
+    def held(self, track: str, at: float) -> None:
+        """The track's publisher sends, but what came lately cannot be decoded: its last picture stays."""
+
     def delay(self, track: str, seconds: float, at: float) -> None:
         """By how much the track's `captured` or `arrived` was later than the receipt of its packets around `at`."""

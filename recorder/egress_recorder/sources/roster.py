@@ -147,7 +147,7 @@ class Roster:
             pump = None
         if pump is None:
             self._pumps[item.sid] = Pump(
-                track, self._sink, still=item.source in STILL_SOURCES, clock=self._clock
+                publication, self._sink, still=item.source in STILL_SOURCES, clock=self._clock
             )
             self._muted[item.sid] = False
         if self._muted.get(item.sid) != publication.muted:

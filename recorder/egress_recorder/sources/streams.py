@@ -13,18 +13,23 @@ import time
 from collections.abc import Callable
 
 from livekit import rtc
-from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats
+from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats, RtcStats
 
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
 from egress_recorder.sources.delays import ReceiveDelay
+from egress_recorder.sources.sdk import PictureStream, enable
+from egress_recorder.sources.stall import Stall
 
 SMALLEST_PICTURE = 16
 """Pixels; smaller ones are the blank frames of an ending track."""
 CHUNK_MS = 50
 """Every SDK event passes every stream's filter in Python: 50 ms chunks cost half of what 10 ms chunks do."""
 STATS_SECONDS, STATS_SECONDS_YOUNG, STATS_YOUNG = 0.25, 0.1, 1.5
-"""Seconds between two looks at the statistics, the middle one in the first seconds of media: buffers find their size then."""
+"""Seconds between two looks at the statistics, the middle one in the first seconds of media (buffers find their size then)
+and when pictures stall."""
 CLOSE_SECONDS = 1.0
+PAUSE_SECONDS = 0.2
+"""Seconds for which a track that stalled is paused: livekit-server waits 0.1 s before it obeys (subscribedtrack.go)."""
 PLAUSIBLE_LAG = 1.0
 """Seconds by which a frame's own time may differ from its arrival before it is not believed."""
 
@@ -36,16 +41,21 @@ class Pump:
 
     def __init__(
         self,
-        track: rtc.RemoteTrack,
+        publication: rtc.RemoteTrackPublication,
         sink: MediaSink,
         *,
         still: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`publication` is subscribed: it has a track."""
+        track = publication.track
+        assert track is not None
         self.track = track
+        self._publication = publication
         self._sink, self._clock = sink, clock
         self._sid = track.sid
         self._delay = ReceiveDelay()
+        self._stall = Stall()
         self.heard = False
         """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
@@ -61,7 +71,7 @@ class Pump:
         await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
 
     async def _video(self) -> None:
-        stream = rtc.VideoStream(self.track, format=rtc.VideoBufferType.I420, capacity=8)
+        stream = PictureStream(self.track)
         try:
             async for event in stream:
                 frame = event.frame
@@ -95,7 +105,7 @@ class Pump:
         """Report the mean delay since the receipt of each interval."""
         young = round(STATS_YOUNG / STATS_SECONDS_YOUNG)
         while True:
-            interval = STATS_SECONDS_YOUNG if young else STATS_SECONDS
+            interval = STATS_SECONDS_YOUNG if young or self._stall.suspected else STATS_SECONDS
             await asyncio.sleep(interval)
             try:
                 reports = await asyncio.wait_for(self.track.get_stats(), 2)
@@ -109,9 +119,35 @@ class Pump:
                 total, count = self._counters(report.inbound_rtp.inbound)
                 if (seconds := self._delay.interval(total, count)) is not None:
                     self._sink.delay(self._sid, seconds, now - interval / 2)
+                anew = self._is_stalled(report.inbound_rtp, now)
+                if self._stall.suspected:
+                    self._sink.held(self._sid, now)
+                if anew:
+                    await self._begin_anew()
                 # Sound comes out of the receiver (as silence) whether or not there is any: packets count.
                 self.heard = self.heard or (count > 0 and report.inbound_rtp.received.packets_received > 0)
             young -= self.heard and young > 0
+
+    def _is_stalled(self, inbound: RtcStats.InboundRtp, now: float) -> bool:
+        counters = inbound.inbound
+        return self.track.kind == rtc.TrackKind.KIND_VIDEO and self._stall.looked(
+            now,
+            received=inbound.received.packets_received,
+            decoded=counters.frames_decoded,
+            nacks=counters.nack_count,
+        )
+
+    async def _begin_anew(self) -> None:
+        """Make the server begin again with a key frame."""
+        _log.info(
+            "pictures cannot be decoded for a lost packet, a key frame is asked for",
+            extra={"track": self._sid},
+        )
+        enable(self._publication, enabled=False)
+        try:
+            await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            enable(self._publication, enabled=True)
 
     def _counters(self, inbound: InboundRtpStreamStats) -> tuple[float, int]:
         if self.track.kind == rtc.TrackKind.KIND_VIDEO:

@@ -65,6 +65,21 @@ class Film:
         return samples
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_picture_that_cannot_be_decoded_stands_still_and_one_that_is_not_sent_is_black(sent: bool) -> None:
+    film = Film(audio=False)
+    film.timeline.opened("camera", "video")
+    film.run(2, camera="camera")
+    for _ in range(10):
+        film.run(0.4)
+        if sent:
+            film.timeline.held("camera", film.now)
+    film.run(1, camera="camera")
+    film.end()
+    assert (None in film.shown) is not sent
+    assert film.shown[-1] == next(film.numbers) - 1
+
+
 def test_the_length_of_the_file_is_the_wall_clocks() -> None:
     film = Film()
     film.timeline.opened("cam", "video")
