@@ -37,8 +37,8 @@ WAKE = 0.03
 WAKE_SOUND = 0.15
 """The same without pictures: sound is then encoded in pieces of that length, because each costs. With the chunk that is
 on its way (`SOUND_CHUNK`) no more than 0.2 s are not encoded."""
-COUNT_SECONDS = 0.1
-"""Between two snapshots of the numbers."""
+COUNT_SECONDS = 0.2
+"""Between two snapshots of the numbers, at least; the session looks that often."""
 
 
 @dataclass(frozen=True, slots=True)
