@@ -35,9 +35,10 @@ from egress_recorder.supervisor.request import Server
 
 RAMP_UP = 10.0
 """Seconds until the publisher sends at its bitrate."""
-SETTLE = 5.0
-"""Seconds after the start of a process that are not counted."""
+SETTLE = 10.0
+"""Seconds after the start of a process that are not counted; with five endless loops beside it on two cores a start takes 4.5."""
 MOST_RATIO, MOST_AUDIO_CPU = 1.15, 0.03
+CONTESTANTS = ("mp4", "every_kind", "three", "ogg", "reception")
 ROOM, IDENTITY = "bench-outputs", "alice"
 SEGMENT_SECONDS = 4
 HLS = {
@@ -160,9 +161,9 @@ def receiver(directory: Path) -> RtmpReceiver | None:
 
 
 def measure(
-    directory: Path, *, rounds: int, seconds: float, nginx: RtmpReceiver | None
+    directory: Path, names: Sequence[str], *, rounds: int, seconds: float, nginx: RtmpReceiver | None
 ) -> dict[str, list[Cost]]:
-    """Let the contestants run in turns."""
+    """Let the contestants of these names run in turns."""
     costs: dict[str, list[Cost]] = {}
     stream = nginx.url("bench") if nginx else ""
     with livekit(directory) as server, publisher(server, ROOM, "--content", "camera", "--bitrate", "2000"):
@@ -177,10 +178,35 @@ def measure(
         }
         time.sleep(RAMP_UP)
         for number in range(1, rounds + 1):
-            for name, make in contestants.items():
+            for name in names:
                 turn = f"{name}-{number}"
-                costs.setdefault(name, []).append(cost(turn, make(directory / turn), seconds))
+                costs.setdefault(name, []).append(cost(turn, contestants[name](directory / turn), seconds))
     return costs
+
+
+def figures(costs: Mapping[str, Sequence[Cost]]) -> tuple[dict[str, float], list[str]]:
+    """Return what the medians of those that ran say, and which targets are missed."""
+    steady = {name: statistics.median(one.steady for one in values) for name, values in costs.items()}
+    whole = {name: statistics.median(one.whole for one in values) for name, values in costs.items()}
+    print(", ".join(f"{name} {value:.4f}" for name, value in steady.items()) + " CPU s/s while recording")
+    found, missed = {}, []
+    if {"mp4", "every_kind"} <= whole.keys():
+        ratio = found["ratio"] = whole["every_kind"] / whole["mp4"]
+        if ratio > MOST_RATIO:
+            missed.append(
+                f"MP4, HLS, a stream and images cost {ratio:.3f} of the MP4, allowed are {MOST_RATIO}"
+            )
+    if {"mp4", "three"} <= whole.keys():
+        found["files_ratio"] = whole["three"] / whole["mp4"]
+    if "mp4" in whole:
+        found["mp4_cpu"] = whole["mp4"]
+    if {"ogg", "reception"} <= steady.keys():
+        audio = found["audio_cpu"] = steady["ogg"] - steady["reception"]
+        if audio > MOST_AUDIO_CPU:
+            missed.append(
+                f"sound alone costs {audio:.4f} CPU s/s beyond reception, allowed are {MOST_AUDIO_CPU}"
+            )
+    return found, missed
 
 
 def main() -> None:
@@ -188,39 +214,28 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--seconds", type=float, default=20, help="counted per process and round (20)")
     options.add_argument("--rounds", type=int, default=3, help="alternations (3)")
+    options.add_argument(
+        "--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS, help="leave out the others"
+    )
     arguments = options.parse_args()
     describe_machine()
     problems = []
+    streams = "every_kind" in arguments.only
     with workspace(arguments.keep) as directory:
-        nginx = receiver(directory / "rtmp")
+        nginx = receiver(directory / "rtmp") if streams else None
         try:
-            costs = measure(directory, rounds=arguments.rounds, seconds=arguments.seconds, nginx=nginx)
-            if nginx is None:
+            costs = measure(
+                directory, arguments.only, rounds=arguments.rounds, seconds=arguments.seconds, nginx=nginx
+            )
+            if streams and nginx is None:
                 problems.append(f"the stream is left out: {MISSING_RTMP}")
-            elif len(nginx.recordings()) < arguments.rounds:
+            elif nginx is not None and len(nginx.recordings()) < arguments.rounds:
                 problems.append(f"nginx has {len(nginx.recordings())} streams of {arguments.rounds}")
         finally:
             if nginx is not None:
                 nginx.kill()
-    steady = {name: statistics.median(one.steady for one in values) for name, values in costs.items()}
-    whole = {name: statistics.median(one.whole for one in values) for name, values in costs.items()}
-    ratio, audio = whole["every_kind"] / whole["mp4"], steady["ogg"] - steady["reception"]
-    print(", ".join(f"{name} {value:.4f}" for name, value in steady.items()) + " CPU s/s while recording")
-    if ratio > MOST_RATIO:
-        problems.append(
-            f"MP4, HLS, a stream and images cost {ratio:.3f} of the MP4, allowed are {MOST_RATIO}"
-        )
-    if audio > MOST_AUDIO_CPU:
-        problems.append(
-            f"sound alone costs {audio:.4f} CPU s/s beyond reception, allowed are {MOST_AUDIO_CPU}"
-        )
-    finish(
-        problems,
-        ratio=ratio,
-        files_ratio=whole["three"] / whole["mp4"],
-        mp4_cpu=whole["mp4"],
-        audio_cpu=audio,
-    )
+    found, missed = figures(costs)
+    finish([*problems, *missed], **found)
 
 
 if __name__ == "__main__":

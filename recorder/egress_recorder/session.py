@@ -7,7 +7,6 @@ facts and wake the loop, which decides in one place (`_decide`).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -197,9 +196,10 @@ class Session:
         return ended
 
     async def _sleep(self) -> None:
-        if not self._wake.is_set():
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
+        # A timer, not wait_for: that makes a task each time, and most ticks find nothing to do.
+        tick = self._loop.call_later(TICK_SECONDS, self._wake.set)
+        await self._wake.wait()
+        tick.cancel()
         self._wake.clear()
 
     def _decide(self, source: Source, task: asyncio.Task[RoomEnd]) -> None:

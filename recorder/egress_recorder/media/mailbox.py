@@ -2,6 +2,8 @@
 
 Overflow: of waiting pictures the oldest goes (the encoder is behind; a newer picture is worth more), of waiting sound
 the newest (it would be cut by the mixer anyway); what opens, closes or mutes tracks is never dropped.
+
+Pictures and control wake the reader. Sound and statistics are many and have time: they are taken along when it wakes.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ MAX_SOUND = 1200
 SOUND_CHUNK = 0.05
 """Seconds of sound in one letter (sources/streams.py)."""
 
-Sort = Literal["picture", "sound", "control"]
+Sort = Literal["picture", "sound", "statistic", "control"]
+WAKING = frozenset({"picture", "control"})
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class Mailbox:
         self._letters: deque[_Letter] = deque()
         self._pictures: deque[_Letter] = deque()
         self._sound = 0
+        self._awaited = False
+        """True when something has come that the reader is to wake for."""
         self._max_pictures, self._max_sound = pictures, sound
         self.dropped_pictures = 0
         self.dropped_sound = 0
@@ -53,13 +58,16 @@ class Mailbox:
                     self.dropped_pictures += 1
             self._sound += sort == "sound"
             self._letters.append(letter)
-            self._ready.notify()
+            if sort in WAKING:
+                self._awaited = True
+                self._ready.notify()
 
     def take(self, timeout: float) -> list[Callable[[], None]]:
-        """Return what waits, oldest first; wait up to `timeout` seconds for the first."""
+        """Return what waits, oldest first, after `timeout` seconds or as soon as there is something to wake for."""
         with self._ready:
-            if not self._letters:
+            if not self._awaited:
                 self._ready.wait(timeout)
+            self._awaited = False
             actions = [letter.action for letter in self._letters if letter.action is not None]
             self._letters.clear()
             self._pictures.clear()

@@ -34,10 +34,11 @@ from egress_recorder.media.videolane import Tick
 
 WAKE = 0.03
 """Seconds between two looks at the clock while nothing arrives; nearly a frame."""
-WAKE_SOUND = 0.2
-"""The same without pictures; sound is then encoded in pieces of that length, because each piece costs (a quarter less than 0.1)."""
-COUNT_SECONDS = 0.1
-"""Between two snapshots of the numbers."""
+WAKE_SOUND = 0.15
+"""The same without pictures: sound is then encoded in pieces of that length, because each costs. With the chunk that is
+on its way (`SOUND_CHUNK`) no more than 0.2 s are not encoded."""
+COUNT_SECONDS = 0.2
+"""Between two snapshots of the numbers, at least; the session looks that often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Pipeline:
 
     def delay(self, track: str, seconds: float, at: float) -> None:
         """A measured receive delay."""
-        self._mailbox.put("control", lambda: self._timeline.delay(track, seconds, at))
+        self._mailbox.put("statistic", lambda: self._timeline.delay(track, seconds, at))
 
     # ---- control -----------------------------------------------------------------------------------------
 
@@ -204,14 +205,13 @@ class Pipeline:
         self._video = VideoEncoder(self._spec) if self._spec.video and self._encodes_pictures else None
         self._audio = [AudioEncoder(spec) for spec in self._sound] if self._spec.audio else []
         wake, counted = WAKE if self._video else WAKE_SOUND, -math.inf
-        least = 1 if self._video else round(WAKE_SOUND * SAMPLE_RATE)
         while self._end is None:
             for action in self._mailbox.take(wake):
                 action()
             now = self._clock()
             self._mix(self._timeline.begin(now))
             self._encode(self._timeline.advance(now))
-            self._read(self._timeline.audio_ready(now), least=least)
+            self._read(self._timeline.audio_ready(now))
             if now - counted >= COUNT_SECONDS:
                 counted = now
                 self._count()
@@ -270,8 +270,8 @@ class Pipeline:
             packets = self._video.encode(tick.picture, tick.index, now=now, behind=behind)
             self._write(self._gate.pass_through(packets))
 
-    def _read(self, until: int, *, least: int = 1) -> None:
-        if self._audio and until - self._mixer.position >= least:
+    def _read(self, until: int) -> None:
+        if self._audio and until > self._mixer.position:
             pcm = self._mixer.read(until)
             # In the order of their times: the gate keeps what comes from a moment on.
             packets = [packet for encoder in self._audio for packet in encoder.encode(pcm)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import get_args
 
@@ -28,7 +30,6 @@ CODECS: list[tuple[SoundCodec, int]] = [
     ("opus", SAMPLE_RATE),
 ]
 NAMES = {"pcm": "pcm_s16le", "mp3": "mp3float"}
-RESAMPLED = [rate for rate in get_args(AudioFrequency) if rate != SAMPLE_RATE]
 
 
 def spec_of(codec: SoundCodec, rate: int, kbits: int = 96) -> MediaSpec:
@@ -128,11 +129,19 @@ def test_after_ten_minutes_the_resampled_sound_is_not_a_sample_off(rate: int) ->
     assert peak == pytest.approx((59_900 * 480 + 100) * rate / SAMPLE_RATE, abs=1)
 
 
-@pytest.mark.parametrize("rate", RESAMPLED)
-def test_the_size_of_the_pieces_does_not_matter(rate: int) -> None:
+@pytest.mark.parametrize("file_seconds", [None, Fraction(1, 5)])
+@pytest.mark.parametrize(("codec", "rate"), CODECS)
+def test_the_size_of_the_pieces_does_not_matter(
+    codec: SoundCodec, rate: int, file_seconds: Fraction | None
+) -> None:
+    spec = replace(spec_of(codec, rate), file_seconds=file_seconds)
     pcm = bursts(1, 0.2, 0.6)
-    whole, pieces = (encode(spec_of("aac", rate), pcm, chunk) for chunk in (len(pcm), 77))
-    assert [bytes(one.packet) for one in whole] == [bytes(one.packet) for one in pieces]
+    # All at once, several packets at a time, less than one.
+    whole, *others = (encode(spec, pcm, chunk) for chunk in (len(pcm), 7200, 77))
+    for other in others:
+        assert [(one.file_time, one.packet.pts, bytes(one.packet)) for one in other] == [
+            (one.file_time, one.packet.pts, bytes(one.packet)) for one in whole
+        ]
 
 
 @pytest.mark.parametrize(("codec", "rate"), CODECS)

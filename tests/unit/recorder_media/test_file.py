@@ -218,6 +218,38 @@ def test_the_pipeline_writes_what_was_published_and_nothing_after_its_limit(tmp_
     assert frames[-1].to_ndarray()[90, 160] > 100
 
 
+class Packets:
+    """A `PacketSink` that says when it has come to a time of the file."""
+
+    bytes_written = 0
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self.reached = threading.Event()
+
+    def write(self, packet: EncodedPacket) -> None:
+        if packet.file_time + packet.duration >= self._until:
+            self.reached.set()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_sound_that_wakes_nobody_is_encoded_soon_and_up_to_its_last_whole_packet() -> None:
+    spec = MediaSpec(320, 180, 30, 400, 96, video=False, audio_codec="opus")
+    failures: list[RecorderError] = []
+    output, seconds = Packets(1.04), 1.05
+    # The clock stands still: nothing but the samples says that time has passed.
+    pipeline = Pipeline(spec, output, failed=failures.append, clock=lambda: seconds)
+    pipeline.start()
+    pipeline.opened("a", "audio", 0.0)
+    for number in range(round(seconds / 0.05)):
+        pipeline.samples("a", np.full((2400, 2), 1000, np.int16).tobytes(), (number + 1) * 0.05)
+    assert output.reached.wait(timeout=20)
+    pipeline.finish(seconds)
+    assert failures == []
+
+
 def test_what_was_held_is_dropped_at_the_end_and_kept_after_a_return(tmp_path: Path) -> None:
     for returns, expected in ((False, 1.0), (True, 3.0)):
         directory = tmp_path / str(returns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +15,7 @@ from egress_recorder.contract import ExitCode
 from egress_recorder.media.canvas import Canvas, even_planes
 from egress_recorder.media.gate import LIMIT, Gate
 from egress_recorder.media.lipsync import SOUND_LAG, LipSync
-from egress_recorder.media.mailbox import Mailbox
+from egress_recorder.media.mailbox import Mailbox, Sort
 from egress_recorder.media.mixer import AudioMixer, stretch
 from egress_recorder.media.values import Picture
 from egress_recorder.sources.connect import explain
@@ -126,6 +128,40 @@ def test_a_full_mailbox_drops_the_oldest_picture_and_no_control() -> None:
     assert seen == ["c0", "s0", "c1", "p2", "c2", "p3", "c3"]
     assert (mailbox.dropped_pictures, mailbox.dropped_sound) == (2, 3)
     assert mailbox.take(0) == []
+
+
+@pytest.mark.parametrize("sort", ["sound", "statistic"])
+def test_what_has_time_wakes_nobody_and_is_taken_along_in_order(sort: Sort) -> None:
+    seen: list[str] = []
+    mailbox = Mailbox()
+    mailbox.put(sort, lambda: seen.append("first"))
+    begun = time.monotonic()
+    for action in mailbox.take(0.1):
+        action()
+    assert time.monotonic() - begun >= 0.09, "a reader was woken for it"
+    assert seen == ["first"]
+    mailbox.put(sort, lambda: seen.append("second"))
+    mailbox.put("control", lambda: seen.append("third"))
+    for action in mailbox.take(60):
+        action()
+    assert seen == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("sort", ["picture", "control"])
+def test_a_reader_that_waits_is_woken_by_what_cannot_wait(sort: Sort) -> None:
+    mailbox, waits = Mailbox(), threading.Event()
+    taken: list[int] = []
+
+    def read() -> None:
+        waits.set()
+        taken.append(len(mailbox.take(60)))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    waits.wait()
+    mailbox.put(sort, lambda: None)
+    reader.join(timeout=10)
+    assert taken == [1]
 
 
 # ---- lip sync
