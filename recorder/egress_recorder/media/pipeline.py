@@ -123,7 +123,7 @@ class Pipeline:
 
     def held(self, track: str, at: float) -> None:
         """The last picture stays."""
-        self._mailbox.put("control", lambda: self._timeline.held(track, at))
+        self._mailbox.put("statistic", lambda: self._timeline.held(track, at))
 
     def delay(self, track: str, seconds: float, at: float) -> None:
         """A measured receive delay."""
