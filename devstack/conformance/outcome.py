@@ -33,6 +33,8 @@ class Outcome:
     """Part of its time in which something on this machine waited for a CPU (PSI); a busy machine disturbs what is measured."""
     stolen: float = 0.0
     """Part of its time in which the hypervisor ran something else on a CPU (steal, proc(5)); PSI does not see that."""
+    beside: bool = False
+    """Recorded beside another case: its measurements prove nothing either, when they miss a limit."""
     earlier: list[str] = field(default_factory=list)
     """First problem of each attempt before this one, on a busy machine or beside another case."""
 
@@ -48,8 +50,8 @@ class Outcome:
 
     @property
     def disturbed(self) -> bool:
-        """True when the machine was busy, or was not ours: the case may be repeated."""
-        return self.stalled > BUSY or self.stolen > STOLEN
+        """True when the machine was busy, or was not ours, or another case's: this one may be repeated."""
+        return self.beside or self.stalled > BUSY or self.stolen > STOLEN
 
     @property
     def notes(self) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from devstack.conformance.case import Expect
 from devstack.conformance.outcome import Outcome
 
 
@@ -52,6 +53,21 @@ def summary(outcomes: Sequence[Outcome]) -> Summary:
         files=sum(len(outcome.files) for outcome in outcomes),
         played=sum(outcome.played for outcome in outcomes),
     )
+
+
+def pooled_problems(total: Summary) -> list[str]:
+    """Return which limits of sync all flashes together miss; a case of few flashes is judged by its median."""
+    limits = Expect()
+    problems = []
+    if total.sync_mean is not None and abs(total.sync_mean) > limits.sync_mean:
+        problems.append(
+            f"the mean A/V offset of all cases is {total.sync_mean:+.1f} ms, allowed ±{limits.sync_mean:g}"
+        )
+    if total.sync_p95 is not None and total.sync_p95 > limits.sync_p95:
+        problems.append(
+            f"95 % of all A/V offsets are within ±{total.sync_p95:.0f} ms, allowed ±{limits.sync_p95:g}"
+        )
+    return problems
 
 
 HEADINGS = (

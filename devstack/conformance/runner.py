@@ -71,7 +71,8 @@ class Suite:
         """Run cases and judge them; return the outcomes in their order. `play`: in headless Chromium as well.
 
         A case that failed on a busy machine or beside another one was not measured: it is repeated alone, up to
-        `attempts` times in all, and its outcome tells of the earlier ones. One that failed undisturbed has failed.
+        `attempts` times in all, and its outcome tells of the earlier ones. One that failed alone on a calm machine has failed,
+        in whichever attempt.
         """
         if jobs > 1:
             outcomes = [self.judge(take, play=play) for take in self._record_together(cases, jobs)]
@@ -79,7 +80,7 @@ class Suite:
             outcomes = [self.judge(self.record(case), play=play) for case in cases]
         for _ in range(attempts - 1):
             for index, outcome in enumerate(outcomes):
-                if outcome.passed or outcome.skipped or not (outcome.disturbed or jobs > 1):
+                if outcome.passed or outcome.skipped or not outcome.disturbed:
                     continue
                 again = self.judge(self.record(outcome.case), play=play)
                 again.earlier = [*outcome.earlier, outcome.problems[0]]
@@ -93,7 +94,9 @@ class Suite:
             futures = [pool.submit(self.record, case) for case in cases if not case.alone]
             try:
                 for future in as_completed(futures):
-                    taken[future.result().outcome.case.name] = future.result()
+                    take = future.result()
+                    take.outcome.beside = True
+                    taken[take.outcome.case.name] = take
             except BaseException:
                 self._interrupted.set()
                 for future in futures:

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from devstack.conformance import report
 from devstack.conformance.case import Case
+from devstack.conformance.judge import Verdict
 from devstack.conformance.outcome import Outcome
 from devstack.conformance.runner import Suite, Take
 from devstack.conformance.scene import Scene
+from devstack.conformance.score import Quality
 
 pytestmark = pytest.mark.unit
 
@@ -65,6 +68,29 @@ def test_cases_side_by_side_come_back_in_their_order_and_failures_are_repeated_a
     assert all(outcome.passed for outcome in outcomes)
 
 
+def test_what_failed_alone_on_a_calm_machine_has_failed_also_after_it_failed_beside_another(
+    tmp_path: Path,
+) -> None:
+    suite = Scripted(tmp_path, a=[("late", 0.1), ("off by 15 ms", 0.1), ("", 0.1)], b=[("", 0.1)])
+
+    outcomes = suite.run([case("a"), case("b")], jobs=2, attempts=3)
+
+    assert (outcomes[0].passed, outcomes[0].problems, outcomes[0].earlier) == (
+        False,
+        ["off by 15 ms"],
+        ["late"],
+    )
+
+
+def test_a_case_that_is_always_alone_is_judged_by_its_first_run(tmp_path: Path) -> None:
+    suite = Scripted(tmp_path, a=[("late", 0.1), ("", 0.1)], b=[("", 0.1)])
+    lonely = Case(name="a", proves="Something.", script=lambda _: None, alone=True)
+
+    outcomes = suite.run([lonely, case("b")], jobs=2, attempts=3)
+
+    assert [outcome.passed for outcome in outcomes] == [False, True]
+
+
 def test_a_case_that_fails_to_run_has_failed_with_its_reason(tmp_path: Path) -> None:
     def script(scene: Scene) -> None:
         raise TimeoutError("no recorder")
@@ -97,3 +123,16 @@ def test_a_machine_that_the_hypervisor_withheld_excuses_like_a_busy_one() -> Non
     assert outcome.disturbed
     assert outcome.notes == ["the hypervisor withheld a CPU during 2.0% of the time"]
     assert not Outcome(case("a"), stolen=0.001).disturbed
+
+
+@pytest.mark.parametrize(
+    ("offsets", "missed"),
+    [([4.0, -6.0] * 20, []), ([12.0] * 40, ["mean"]), ([-40.0, 40.0] * 20, ["95 %"])],
+)
+def test_all_flashes_together_have_limits_of_their_own(offsets: list[float], missed: list[str]) -> None:
+    """A case has too few of them for a share of 95 %."""
+    outcome = Outcome(case("a"), verdicts=[Verdict(quality=Quality(100.0, tuple(offsets)))])
+
+    problems = report.pooled_problems(report.summary([outcome]))
+
+    assert [next(word for word in ("mean", "95 %") if word in problem) for problem in problems] == missed
