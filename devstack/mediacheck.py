@@ -16,6 +16,9 @@ import numpy.typing as npt
 
 from devstack import testpattern
 
+STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
+"""Decoder options: damage is an error. FFmpeg conceals it otherwise, and a file that is to be proven would pass."""
+
 
 @dataclass(slots=True)
 class MediaReport:
@@ -156,6 +159,7 @@ def _read_video(
     report: MediaReport, container: av.container.InputContainer, sent_widths: Sequence[int | None]
 ) -> None:
     stream = container.streams.video[0]
+    stream.codec_context.options = STRICT
     report.video_codec, report.width, report.height = stream.codec_context.name, stream.width, stream.height
     report.framerate = float(stream.average_rate or 0)
     report.profile = str(stream.codec_context.profile or "")
@@ -165,6 +169,8 @@ def _read_video(
         for packet in container.demux(stream):
             size += packet.size
             for frame in packet.decode():
+                if frame.is_corrupt and not report.errors:
+                    report.errors.append(f"video: the picture at {frame.time:.3f} s is damaged")
                 time = float((frame.pts or 0) * stream.time_base) if stream.time_base else 0.0
                 number, flash = _read_picture(report, frame, sent_widths)
                 if flash and not lit:
@@ -209,6 +215,7 @@ def plane_of(frame: av.VideoFrame, index: int) -> testpattern.Luma:
 
 def _read_audio(report: MediaReport, container: av.container.InputContainer) -> None:
     stream = container.streams.audio[0]
+    stream.codec_context.options = STRICT
     report.audio_codec, report.channels = stream.codec_context.name, stream.codec_context.channels
     report.audio_rate = stream.codec_context.sample_rate
     resampler = av.AudioResampler(format="fltp", layout="stereo", rate=testpattern.SAMPLE_RATE)

@@ -52,7 +52,6 @@ CASES = (
             name=f"codec-{codec}",
             proves=f"A publisher of {codec.upper()} is recorded.",
             script=_codec(codec),
-            expect=Expect(start=1.5, score=None, missing=30, frozen=300.0),
             grace=SLOW,
         )
         for codec in ("vp9", "av1", "h265")

@@ -140,14 +140,14 @@ CASES = (
         name="tracks-audio-only",
         proves="An audio track alone becomes a file with sound only.",
         script=_sound_only,
-        expect=Expect(has_video=False, score=None),
+        expect=Expect(has_video=False),
     ),
     Case(
         name="tracks-video-only",
         proves="A video track alone becomes a file with a picture only.",
         script=_picture_only,
         # Nothing but a key frame begins it, and the server asks for one at most once a second.
-        expect=Expect(has_audio=False, score=None, start=1.5),
+        expect=Expect(has_audio=False, start=1.5),
     ),
     Case(
         name="tracks-of-two",
