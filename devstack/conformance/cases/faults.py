@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 
 from livekit import api
 
@@ -23,6 +24,8 @@ SLOW = replace(OURS, publish=2.0, edge=0.8)
 LOSSY = replace(SLOW, publish=5.0)
 """A first key frame of 20 to 50 packets has lost some; a receiver that asks for another one within 200 ms, as libwebrtc does, stops
 livekit-server's retransmissions until that comes (`FlagStopRTXOnPLI`), and it is asked of the publisher once a second."""
+CODECS = (("vp8", "", ""), ("h264", "-h264", " (H264)"))
+"""Where the next key frame decides when a picture is back."""
 AWAY = Effect("*", "away", off=True)
 
 
@@ -74,10 +77,10 @@ def _publisher_offline(scene: Scene) -> None:
     scene.until(alice, 32.5)
 
 
-def _data_loss(scene: Scene) -> None:
+def _data_loss(scene: Scene, codec: str) -> None:
     relay = scene.own_server(relayed=True)
     assert relay is not None
-    alice = scene.publisher()
+    alice = scene.publisher("alice", "--codec", codec)
     scene.record()
     scene.until(alice, 5.5)
     with scene.disturbance("no media packet reaches the recorder for 10 s", settle=8.0):
@@ -86,11 +89,11 @@ def _data_loss(scene: Scene) -> None:
     scene.until(alice, 30.5)
 
 
-def _bad_network(scene: Scene) -> None:
+def _bad_network(scene: Scene, codec: str) -> None:
     relay = scene.own_server(relayed=True)
     assert relay is not None
     relay.impair("both", Impairment(loss=0.02, delay=0.05, jitter=0.01))
-    alice = scene.publisher()
+    alice = scene.publisher("alice", "--codec", codec)
     scene.record()
     scene.until(alice, 20.5)
 
@@ -188,24 +191,30 @@ CASES = (
         grace=SLOW,
         seconds=40,
     ),
-    Case(
-        name="data-loss",
-        proves="Media that is lost for 10 s comes back into the same file.",
-        script=_data_loss,
-        expect=replace(FAULTY, gaps=(0.0, 20.0)),
-        grace=SLOW,
-        seconds=38,
+    *(
+        Case(
+            name=f"data-loss{suffix}",
+            proves=f"Media that is lost for 10 s comes back into the same file{words}.",
+            script=partial(_data_loss, codec=codec),
+            expect=replace(FAULTY, gaps=(0.0, 20.0)),
+            grace=SLOW,
+            seconds=38,
+        )
+        for codec, suffix, words in CODECS
     ),
-    Case(
-        name="bad-network",
-        proves="With 2 % loss and 50 ± 10 ms delay on both ways no second after the first picture is black or silent, and all is in "
-        "sync within ±60 ms.",
-        script=_bad_network,
-        # The two legs take up to 60 ms each (no packet overtakes another), which no receiver knows (docs/manifest.md).
-        expect=replace(FAULTY, start=2.0, clock=60.0 + 2 * 60.0),
-        grace=LOSSY,
-        seconds=28,
-        alone=True,
+    *(
+        Case(
+            name=f"bad-network{suffix}",
+            proves="With 2 % loss and 50 ± 10 ms delay on both ways no second after the first picture is black or silent, and all "
+            f"is in sync within ±60 ms{words}.",
+            script=partial(_bad_network, codec=codec),
+            # The two legs take up to 60 ms each (no packet overtakes another), which no receiver knows (docs/manifest.md).
+            expect=replace(FAULTY, start=2.0, clock=60.0 + 2 * 60.0),
+            grace=LOSSY,
+            seconds=28,
+            alone=True,
+        )
+        for codec, suffix, words in CODECS
     ),
     *(
         Case(

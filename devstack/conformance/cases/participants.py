@@ -70,8 +70,8 @@ def _never_publishes(scene: Scene) -> None:  # E1
     recording.finish()
 
 
-def _mute(scene: Scene) -> None:
-    alice = scene.publisher()
+def _mute(scene: Scene, codec: str = "vp8") -> None:
+    alice = scene.publisher("alice", "--codec", codec)
     scene.record()
     _steps(
         scene,
@@ -109,8 +109,8 @@ def _two_microphones(scene: Scene) -> None:
     _steps(scene, alice, (4.5, "publish_audio2"), (10.5, "unpublish_audio"), end=14.5)
 
 
-def _two_cameras(scene: Scene) -> None:
-    alice = scene.publisher()
+def _two_cameras(scene: Scene, codec: str = "vp8") -> None:
+    alice = scene.publisher("alice", "--codec", codec)
     scene.record()
     _steps(
         scene,
@@ -213,6 +213,12 @@ CASES = (
         short=True,
     ),
     Case(
+        name="mute-h264",
+        proves="The same with a publisher of H264, whose picture is back with its first key frame.",
+        script=lambda scene: _mute(scene, "h264"),
+        seconds=17,
+    ),
+    Case(
         name="muted-from-the-start",
         proves="A microphone that is muted when the recording begins is silent and heard once it is unmuted.",
         script=_muted_from_the_start,
@@ -241,6 +247,12 @@ CASES = (
         script=_two_cameras,
         seconds=21,
         short=True,
+    ),
+    Case(
+        name="two-cameras-h264",
+        proves="The same with cameras in H264.",
+        script=lambda scene: _two_cameras(scene, "h264"),
+        seconds=21,
     ),
     Case(
         name="joins-later",
