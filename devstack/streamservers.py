@@ -67,6 +67,16 @@ class Receiver:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def finish(self) -> None:
+        """Let it end in good order: SRT's writes the last 4 kB only then."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self._process = None
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:

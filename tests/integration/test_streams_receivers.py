@@ -6,12 +6,16 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from devstack.certificates import Certificate
+from devstack.mediacheck import check
 from devstack.streamservers import (
     MISSING_RTMP,
     MISSING_SRT,
@@ -24,11 +28,14 @@ from devstack.streamservers import (
 )
 from egress_recorder.outputs.stream_feed import Patience
 from support.realtime import REALTIME
-from support.streaming import LiveMedia, decoded, target
+from support.streaming import SPEC, LiveMedia, decoded, shade_of, shades, skipped, sound_times, target
 
 pytestmark = [pytest.mark.integration, REALTIME]
 needs_rtmp = pytest.mark.skipif(not has_rtmp(), reason=MISSING_RTMP)
 needs_srt = pytest.mark.skipif(not has_srt(), reason=MISSING_SRT)
+every_receiver = pytest.mark.parametrize(
+    "kind", [pytest.param("rtmp", marks=needs_rtmp), pytest.param("srt", marks=needs_srt)]
+)
 
 
 @contextlib.contextmanager
@@ -47,14 +54,22 @@ def receiver(directory: Path, kind: str) -> Iterator[Receiver]:
         made.kill()
 
 
+def arrived_at(one: Receiver) -> Path:
+    """End the receiver; return its only recording, when it grows no more."""
+    size = -1
+    while size != (size := sum(path.stat().st_size for path in one.recordings())):
+        time.sleep(0.5)
+    one.finish()
+    [file] = one.recordings()
+    return file
+
+
 def url_of(one: Receiver, key: str) -> str:
     assert isinstance(one, RtmpReceiver | SrtReceiver)
     return one.url(key)
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param("rtmp", marks=needs_rtmp), pytest.param("srt", marks=needs_srt)]
-)
+@every_receiver
 def test_a_receiver_that_dies_and_returns_is_streamed_to_again(kind: str, tmp_path: Path) -> None:
     with receiver(tmp_path, kind) as one:
         media = LiveMedia(tmp_path)
@@ -75,6 +90,38 @@ def test_a_receiver_that_dies_and_returns_is_streamed_to_again(kind: str, tmp_pa
         assert pictures >= 30
         assert abs(sound - pictures / 30) < 1.0
     assert decoded(media.file)[0] == media.frames
+
+
+@pytest.mark.parametrize("alone", ["audio", "video"])
+@every_receiver
+def test_a_stream_of_one_kind_alone_arrives_whole(kind: str, alone: str, tmp_path: Path) -> None:
+    spec = replace(SPEC, video=alone == "video", audio=alone == "audio")
+    with receiver(tmp_path, kind) as one:
+        media = LiveMedia(tmp_path, spec=spec)
+        media.streams.want([target(url_of(one, "secret-key"))])
+        media.until(lambda reports: reports[0].started_at is not None)
+        connected_at = media.frames
+        media.until(lambda _: media.frames > connected_at + 75)
+        [report] = media.close()
+        file = arrived_at(one)
+    assert (report.status, report.retries, report.dropped) == ("FINISHED", 0, 0)
+    arrived = check(file)
+    assert arrived.errors == []
+    assert (arrived.video_codec, arrived.audio_codec) == (("h264", "") if spec.video else ("", "aac"))
+    if spec.video:
+        seen = shades(file)
+        # From the key frame with which it was connected to the end.
+        assert (skipped(seen), seen[-1]) == (0, shade_of(media.frames - 1))
+        assert len(seen) >= 75
+    else:
+        # RTMP's times are whole milliseconds.
+        assert np.diff(sound_times(file)) == pytest.approx(1024 / 48_000, abs=0.0011)
+        assert decoded(file)[1] >= 2.4
+        assert len(arrived.beeps) >= 2
+        assert np.diff(arrived.beeps) == pytest.approx(1, abs=0.003)
+        # Behind the last beep, which was sent at a whole second, is all that was sent: but two packets in the encoder.
+        late = media.frames / 30 - (arrived.duration - arrived.beeps[-1])
+        assert late == pytest.approx(round(late), abs=0.06)
 
 
 @needs_rtmp

@@ -19,8 +19,11 @@ CHUNK = 1316
 """Bytes of one datagram: seven packets of MPEG-TS, SRT's own size in live mode."""
 CONNECT_MS = 5000
 _STREAMID, _PASSPHRASE, _PBKEYLEN, _LATENCY, _CONNTIMEO, _SNDDATA = 46, 26, 27, 23, 36, 19
+_PEERLATENCY = 44
 """`SRT_SOCKOPT` of srt.h."""
 _LINGER = 2.0
+_HANDED_ON = 0.05
+"""Seconds beyond the latency."""
 
 
 class SrtError(ConnectionError):
@@ -69,17 +72,20 @@ class SrtSocket:
         return len(view)
 
     def close(self) -> None:
-        """Close when what was sent has arrived, at most after 2 s."""
+        """Close when what was sent has arrived and was handed on there, at most after 2 s."""
         until = time.monotonic() + _LINGER
-        waiting, size = ctypes.c_int(0), ctypes.c_int(4)
-        while time.monotonic() < until:
-            answer = self._srt.srt_getsockflag(
-                self._socket, _SNDDATA, ctypes.byref(waiting), ctypes.byref(size)
-            )
-            if answer < 0 or not waiting.value:
-                break
+        while time.monotonic() < until and self._flag(_SNDDATA):
             time.sleep(0.02)
+        # A receiver keeps what has arrived for its latency, and forgets it when it hears of the end.
+        latency = self._flag(_PEERLATENCY) / 1000 + _HANDED_ON
+        time.sleep(max(0.0, min(latency, until - time.monotonic())))
         self._srt.srt_close(self._socket)
+
+    def _flag(self, option: int) -> int:
+        """Return a number, 0 when the connection is over."""
+        value, size = ctypes.c_int(0), ctypes.c_int(4)
+        answer = self._srt.srt_getsockflag(self._socket, option, ctypes.byref(value), ctypes.byref(size))
+        return 0 if answer < 0 else value.value
 
     def _number(self, option: int, value: int) -> None:
         number = ctypes.c_int(value)
