@@ -19,11 +19,13 @@ from egress_recorder.media.fanout import FanOut
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import MediaSpec, Picture
 from egress_recorder.outputs import OUTPUTS
+from egress_recorder.outputs.segments import SegmentOutput
 from egress_recorder.outputs.stream import RunningStream
 from egress_recorder.outputs.stream_feed import Patience
 from egress_recorder.outputs.stream_set import StreamSet
+from egress_recorder.segmentation import SegmentRequest
 
-SPEC = MediaSpec(160, 120, 30, 3000, 64, constant=True, key_frame_interval=1.0)
+SPEC = MediaSpec(160, 120, 30, 3000, 64, constant=True, key_frame_interval=1.0, segment_duration=2)
 """Small pictures, which filler brings to 3 Mbit/s: it is the receivers that are tested here."""
 
 SHADES = 100
@@ -37,7 +39,7 @@ def target(url: str, key: str = "0/one") -> StreamTarget:
 
 
 class LiveMedia:
-    """An MP4 and streams of one encoding, fed by a thread until it is closed.
+    """An MP4, HLS segments and streams of one encoding, fed by a thread until it is closed.
 
     Picture n is one grey, `shade_of(n)`; the sound is the test pattern's, a beep at each second.
     """
@@ -49,12 +51,16 @@ class LiveMedia:
         self._spec = spec
         self.streams = StreamSet(spec, wall=lambda: datetime.now(UTC), start=start)
         self.file = directory / "media.mp4"
-        self._fanout = FanOut([OUTPUTS["MP4"].open(directory, spec)], [self.streams])
+        self._directory = directory
+        self._segments = SegmentOutput(directory, spec, SegmentRequest(duration=2), index=0)
+        self._fanout = FanOut([OUTPUTS["MP4"].open(directory, spec), self._segments], [self.streams])
         self._video = VideoEncoder(spec) if spec.video else None
         self._audio = AudioEncoder(spec) if spec.audio else None
         self._over = threading.Event()
         self.frames = 0
         """Ticks so far, each a picture's time of media."""
+        self.slowest = 0.0
+        """Seconds of the packet that took longest to be handed to all outputs."""
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -62,7 +68,9 @@ class LiveMedia:
         begun = time.monotonic()
         while not self._over.wait(max(0.0, begun + self.frames / self._spec.framerate - time.monotonic())):
             for packet in self._tick(self.frames):
+                at = time.monotonic()
                 self._fanout.write(packet)
+                self.slowest = max(self.slowest, time.monotonic() - at)
             self.frames += 1
 
     def _tick(self, number: int) -> list[EncodedPacket]:
@@ -85,8 +93,14 @@ class LiveMedia:
             time.sleep(0.05)
         return self.streams.reports
 
+    def segments(self, whole: Path) -> Path:
+        """Join the segments, as a player gets them."""
+        folder = self._directory / self._segments.filename
+        whole.write_bytes(b"".join((folder / one.name).read_bytes() for one in self._segments.take()))
+        return whole
+
     def close(self) -> tuple[StreamReport, ...]:
-        """End file and streams."""
+        """End file, segments and streams."""
         self._over.set()
         self._thread.join(30)
         self._fanout.close()
