@@ -26,6 +26,7 @@ from devstack.streamservers import (
     has_rtmp,
     has_srt,
 )
+from egress_recorder.outputs.srt import CHUNK, SrtSocket
 from egress_recorder.outputs.stream_feed import Patience
 from support.realtime import REALTIME
 from support.streaming import SPEC, LiveMedia, decoded, shade_of, shades, skipped, sound_times, target
@@ -39,13 +40,13 @@ every_receiver = pytest.mark.parametrize(
 
 
 @contextlib.contextmanager
-def receiver(directory: Path, kind: str) -> Iterator[Receiver]:
+def receiver(directory: Path, kind: str, parameters: str = "") -> Iterator[Receiver]:
     place = directory / kind
     place.mkdir()
     made: Receiver = (
         RtmpReceiver(place, free_port())
         if kind == "rtmp"
-        else SrtReceiver(place, free_port(socket.SOCK_DGRAM))
+        else SrtReceiver(place, free_port(socket.SOCK_DGRAM), parameters)
     )
     made.start()
     try:
@@ -62,6 +63,16 @@ def arrived_at(one: Receiver) -> Path:
     one.finish()
     [file] = one.recordings()
     return file
+
+
+def assert_whole(file: Path) -> None:
+    """Pictures and sound of a second at least, none missing in between."""
+    seen, (pictures, sound) = shades(file), decoded(file)
+    assert (len(seen), skipped(seen)) == (pictures, 0)
+    assert pictures >= 30
+    assert sound == pytest.approx(pictures / 30, abs=0.3)
+    # RTMP's times are whole milliseconds.
+    assert np.diff(sound_times(file)) == pytest.approx(1024 / 48_000, abs=0.0011)
 
 
 def url_of(one: Receiver, key: str) -> str:
@@ -174,6 +185,45 @@ def test_a_stream_that_cannot_begin_has_failed_and_the_others_go_on(tmp_path: Pa
         removed = media.until(lambda reports: reports[0].status == "FINISHED")
         assert removed[0].ended_at is not None
         assert media.close()[1].status == "FAILED"
+
+
+@needs_srt
+def test_the_end_of_an_srt_stream_arrives_whatever_latency_the_receiver_asks_for(tmp_path: Path) -> None:
+    sent = [bytes([number]) * CHUNK for number in range(50)]
+    with receiver(tmp_path, "srt", "latency=600") as one:
+        connection = SrtSocket(url_of(one, ""))
+        for piece in sent:
+            connection.write(piece)
+            time.sleep(0.005)
+        connection.close()
+        file = arrived_at(one)
+    assert file.read_bytes() == b"".join(sent)
+
+
+@needs_srt
+def test_an_srt_receiver_with_a_passphrase_gets_a_stream_encrypted_with_it_and_no_other(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with receiver(tmp_path, "srt", "passphrase=correct-horse&pbkeylen=16") as one:
+        media = LiveMedia(tmp_path)
+        url = url_of(one, "hidden-stream")
+        media.streams.want([target(f"{url}&passphrase=wrong-battery", "0/wrong"), target(url, "0/without")])
+        wrong, without = media.until(lambda reports: all(report.status == "FAILED" for report in reports))
+        assert wrong.error.endswith("connection rejected: the passphrase is not the receiver's")
+        assert "the receiver wants a passphrase" in without.error
+        assert not one.recordings()
+        media.streams.want([target(f"{url}&passphrase=correct-horse&pbkeylen=32", "0/right")])
+        connected_at = media.until(lambda reports: reports[-1].started_at is not None) and media.frames
+        media.until(lambda _: media.frames > connected_at + 45)
+        reports = media.close()
+        file = arrived_at(one)
+    assert reports[-1].status == "FINISHED"
+    assert_whole(file)
+    text = capfd.readouterr().err
+    # libsrt's own words on the two lengths of the key.
+    assert "PBKEYLEN conflict - keep 32" in text
+    text += str(reports) + str([vars(record) for record in caplog.records])
+    assert not [secret for secret in ("correct-horse", "wrong-battery", "hidden-stream") if secret in text]
 
 
 class TlsFront:
