@@ -278,5 +278,26 @@ def test_rtmps_goes_only_to_a_server_whose_certificate_is_trusted(
         media.until(lambda reports: reports[-1].started_at is not None)
         media.until(lambda _: one.recordings() and one.recordings()[0].stat().st_size > 500_000)
         reports = media.close()
+        file = arrived_at(one)
         front.stop()
     assert reports[-1].status == "FINISHED", reports
+    assert_whole(file)
+
+
+@needs_rtmp
+def test_rtmps_refuses_a_trusted_certificate_of_another_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = Certificate(tmp_path / "tls", names=("localhost.example", "other"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate))
+    with receiver(tmp_path, "rtmp") as one:
+        front = TlsFront(certificate, one.port)
+        media = LiveMedia(tmp_path)
+        media.streams.want([target(f"rtmps://localhost:{front.port}/live/hidden-key")])
+        [refused] = media.until(lambda reports: reports[0].ended_at or reports[0].started_at)
+        media.close()
+        front.stop()
+        assert not one.recordings()
+    assert (refused.status, refused.started_at) == ("FAILED", None)
+    assert "does not match" in refused.error
+    assert "hidden-key" not in str(refused)
