@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,10 +16,18 @@ from cryptography.x509.oid import NameOID
 from devstack.process import LOOPBACK
 
 
+def _general(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
 class Certificate:
     """A self-signed certificate for loopback; `certificate` is both the server's and what clients trust."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, names: Sequence[str] = (LOOPBACK, "localhost")) -> None:
+        """`names`: the hosts that it is for, addresses or DNS names."""
         directory.mkdir(parents=True, exist_ok=True)
         self.certificate = directory / "server.pem"
         self.key = directory / "server-key.pem"
@@ -34,9 +43,7 @@ class Certificate:
             .not_valid_before(now - timedelta(hours=1))
             .not_valid_after(now + timedelta(days=2))
             .add_extension(
-                x509.SubjectAlternativeName(
-                    [x509.IPAddress(ipaddress.ip_address(LOOPBACK)), x509.DNSName("localhost")]
-                ),
+                x509.SubjectAlternativeName([_general(name) for name in names]),
                 critical=False,
             )
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -67,6 +67,16 @@ class Receiver:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def finish(self) -> None:
+        """Let it end in good order: SRT's writes the last 4 kB only then."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self._process = None
+
     def kill(self) -> None:
         """End it at once."""
         if self._process is not None:
@@ -119,13 +129,18 @@ class SrtReceiver(Receiver):
 
     _count = 0
 
+    def __init__(self, directory: Path, port: int, parameters: str = "") -> None:
+        """`parameters`: further ones of the listener's URL, `name=value` joined by `&`, such as its passphrase."""
+        super().__init__(directory, port)
+        self._parameters = "&".join(filter(None, ("mode=listener", parameters)))
+
     def command(self) -> list[str]:
         """Return the command."""
         return [
             "srt-live-transmit",
             "-q",
             "-a:yes",
-            f"srt://127.0.0.1:{self.port}?mode=listener",
+            f"srt://127.0.0.1:{self.port}?{self._parameters}",
             "file://con",
         ]
 

@@ -11,9 +11,10 @@ import pytest
 
 from devstack import browser
 from egress_recorder import finalize
-from egress_recorder.filetypes import FileType, SoundCodec, scratch_name
+from egress_recorder.filetypes import FileType, scratch_name
+from egress_recorder.media.values import MediaSpec
 from egress_recorder.outputs import OUTPUTS
-from support.encoded import CASES, SECONDS, in_child, packets, spec_of
+from support.encoded import CASES, SECONDS, in_child, packets
 from support.realtime import REALTIME
 
 pytestmark = [
@@ -29,11 +30,10 @@ def player() -> Iterator[browser.Player]:
         yield running
 
 
-@pytest.mark.parametrize(("file_type", "codec"), CASES)
+@pytest.mark.parametrize(("file_type", "spec"), CASES)
 def test_a_browser_plays_it_closed_killed_and_finalised(
-    player: browser.Player, tmp_path: Path, file_type: FileType, codec: SoundCodec
+    player: browser.Player, tmp_path: Path, file_type: FileType, spec: MediaSpec
 ) -> None:
-    spec = spec_of(file_type, codec)
     made = packets(spec)
     left, whole = tmp_path / "left", tmp_path / "whole"
     for directory in (left, whole):
@@ -55,5 +55,5 @@ def test_a_browser_plays_it_closed_killed_and_finalised(
         playback = player.play(path)
         assert playback.plays, playback.summary()
         assert playback.duration == pytest.approx(SECONDS, abs=0.45)
-        assert playback.audio_bytes > 0
+        assert bool(playback.audio_bytes) == spec.audio
         assert bool(playback.frames) == spec.video

@@ -33,7 +33,9 @@ DURATION = 2
 class Recording:
     """A recorder of alice with one HLS output to a volume, in this process."""
 
-    def __init__(self, server: LiveKitServer, room: str, directory: Path, container: str) -> None:
+    def __init__(
+        self, server: LiveKitServer, room: str, directory: Path, container: str, suffix: str = "INDEX"
+    ) -> None:
         self.volume = directory / "volumes" / "claim"
         self.volume.mkdir(parents=True)
         output = {
@@ -42,6 +44,7 @@ class Recording:
             "prefix": "hls/seg",
             "duration": DURATION,
             "container": container,
+            "suffix": suffix,
             "destination": {"kind": "pvc", "volume": "claim"},
         }
         config = RecorderConfig.model_validate(
@@ -84,12 +87,23 @@ class Recording:
         return header + b"".join((self.volume / "hls" / entry.uri).read_bytes() for entry in entries)
 
 
-@pytest.mark.parametrize("container", ["TS", "FMP4"])
+def named_at(entry: Entry) -> datetime:
+    """Return the time that a segment's name says."""
+    digits = entry.uri.rpartition("_")[2].partition(".")[0]
+    return datetime.strptime(f"{digits}000+0000", "%Y%m%d%H%M%S%f%z")
+
+
+@pytest.mark.parametrize(("container", "suffix"), [("TS", "INDEX"), ("FMP4", "TIMESTAMP")])
 @MEASURES
 async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
-    livekit_server: LiveKitServer, room: str, alice: PublisherProcess, tmp_path: Path, container: str
+    livekit_server: LiveKitServer,
+    room: str,
+    alice: PublisherProcess,
+    tmp_path: Path,
+    container: str,
+    suffix: str,
 ) -> None:
-    recording = Recording(livekit_server, room, tmp_path, container)
+    recording = Recording(livekit_server, room, tmp_path, container, suffix)
     running = asyncio.create_task(recording.supervisor.run())
     await recording.until(lambda: recording.board.status.phase == "Active")
     active = time.monotonic()
@@ -107,6 +121,13 @@ async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
     assert steps == pytest.approx([DURATION] * len(steps), abs=0.15)
     assert result.parts[0].started_at is not None
     assert abs((entries[0].at - result.parts[0].started_at).total_seconds()) < 0.6
+    extension = "ts" if container == "TS" else "m4s"
+    if suffix == "INDEX":
+        assert [entry.uri for entry in entries] == [f"seg_{n:05d}.{extension}" for n in range(len(entries))]
+    else:
+        apart = [abs((named_at(entry) - entry.at).total_seconds()) for entry in entries]
+        assert max(apart) <= 0.001, "a segment's name is its EXT-X-PROGRAM-DATE-TIME"
+        assert {entry.uri.rpartition(".")[2] for entry in entries} == {extension}
     whole = tmp_path / f"whole.{'ts' if container == 'TS' else 'mp4'}"
     whole.write_bytes(recording.whole())
     report = check(whole)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 
 from devstack import testpattern
 from egress_recorder.filetypes import FILE_KINDS, FileType, SoundCodec
@@ -20,11 +21,25 @@ from egress_recorder.outputs import OUTPUTS
 SECONDS = 2.5
 WIDTH, HEIGHT, RATE = 320, 180, 30
 SPEC = MediaSpec(width=WIDTH, height=HEIGHT, framerate=RATE, video_bitrate=600, audio_bitrate=96)
-CASES = [(file_type, codec) for file_type in OUTPUTS for codec in FILE_KINDS[file_type].sound]
 
 
 def spec_of(file_type: FileType, codec: SoundCodec) -> MediaSpec:
     return replace(SPEC, video=FILE_KINDS[file_type].pictures, audio_codec=codec)
+
+
+def _cases() -> Iterator[object]:
+    for file_type in OUTPUTS:
+        codecs = FILE_KINDS[file_type].sound
+        for codec in codecs:
+            yield pytest.param(file_type, spec_of(file_type, codec), id=f"{file_type}-{codec}")
+        if FILE_KINDS[file_type].pictures:
+            sound = replace(spec_of(file_type, codecs[0]), video=False)
+            yield pytest.param(file_type, sound, id=f"{file_type}-{codecs[0]}-alone")
+            yield pytest.param(file_type, replace(SPEC, audio=False), id=f"{file_type}-h264-alone")
+
+
+CASES = tuple(_cases())
+"""Every type of file with every codec, and those that hold pictures with one kind alone: `file_type` and `spec`."""
 
 
 @cache
@@ -51,8 +66,8 @@ def pictures() -> tuple[EncodedPacket, ...]:
 @cache
 def packets(spec: MediaSpec) -> tuple[EncodedPacket, ...]:
     """All packets of a file, in the order of their times."""
-    both = (*sound_packets(spec.audio_codec), *(pictures() if spec.video else ()))
-    return tuple(sorted(both, key=lambda packet: packet.file_time))
+    sound = sound_packets(spec.audio_codec) if spec.audio else ()
+    return tuple(sorted((*sound, *(pictures() if spec.video else ())), key=lambda packet: packet.file_time))
 
 
 def in_child(work: Callable[[], None]) -> int:

@@ -38,7 +38,10 @@ class _LastWords(logging.Handler):
         self.lines: deque[str] = deque(maxlen=3)
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(record.getMessage().strip())
+        line = record.getMessage().strip()
+        # What the tee muxer says of its own comes last, tells nothing and must not push out what does.
+        if "lave '" not in line and "tee " not in line:
+            self.lines.append(line)
 
 
 def _tee(url: str) -> str:
@@ -132,9 +135,7 @@ def run(source: BinaryIO, tell: Callable[[dict[str, Any]], None]) -> int:
         connection.close()
     except (av.FFmpegError, OSError) as error:
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        # What the tee muxer says of its own comes last and tells nothing.
-        causes = [line for line in words.lines if "lave '" not in line and "tee " not in line]
-        tell({"event": "failed", "error": ": ".join(dict.fromkeys((said, *causes)))[:500]})
+        tell({"event": "failed", "error": ": ".join(dict.fromkeys((said, *words.lines)))[:500]})
         return 1
     return 0
 

@@ -19,8 +19,17 @@ CHUNK = 1316
 """Bytes of one datagram: seven packets of MPEG-TS, SRT's own size in live mode."""
 CONNECT_MS = 5000
 _STREAMID, _PASSPHRASE, _PBKEYLEN, _LATENCY, _CONNTIMEO, _SNDDATA = 46, 26, 27, 23, 36, 19
+_SENDER, _PEERLATENCY = 21, 44
 """`SRT_SOCKOPT` of srt.h."""
+_TIMED_OUT = 16
+_REFUSALS = {
+    10: "the passphrase is not the receiver's",
+    11: "the receiver wants a passphrase, or the URL has one and the receiver has none",
+}
+"""`SRT_REJECT_REASON` of srt.h; libsrt itself says "connection rejected" of all."""
 _LINGER = 2.0
+_HANDED_ON = 0.05
+"""Seconds beyond the latency."""
 
 
 class SrtError(ConnectionError):
@@ -34,6 +43,7 @@ def _library() -> ctypes.CDLL:
         except OSError:
             continue
         library.srt_getlasterror_str.restype = ctypes.c_char_p
+        library.srt_rejectreason_str.restype = ctypes.c_char_p
         return library
     raise SrtError("libsrt is not installed: apt-get install libsrt1.5-openssl")
 
@@ -48,6 +58,8 @@ class SrtSocket:
         self._srt.srt_startup()
         self._socket = self._srt.srt_create_socket()
         self._number(_CONNTIMEO, CONNECT_MS)
+        # Without it the receiver's length of the key overrides `pbkeylen`.
+        self._number(_SENDER, 1)
         if "latency" in options:
             self._number(_LATENCY, int(options["latency"]))
         if "pbkeylen" in options:
@@ -58,7 +70,8 @@ class SrtSocket:
                 self._check(self._srt.srt_setsockflag(self._socket, option, text, len(text)))
         assert parts.hostname is not None
         address = _address(parts.hostname, parts.port or 0)
-        self._check(self._srt.srt_connect(self._socket, address, len(address)))
+        if self._srt.srt_connect(self._socket, address, len(address)) < 0:
+            raise SrtError(": ".join(filter(None, (self._words(), self._refusal()))))
 
     def write(self, data: bytes) -> int:
         """Send some bytes."""
@@ -69,17 +82,20 @@ class SrtSocket:
         return len(view)
 
     def close(self) -> None:
-        """Close when what was sent has arrived, at most after 2 s."""
+        """Close when what was sent has arrived and was handed on there, at most after 2 s."""
         until = time.monotonic() + _LINGER
-        waiting, size = ctypes.c_int(0), ctypes.c_int(4)
-        while time.monotonic() < until:
-            answer = self._srt.srt_getsockflag(
-                self._socket, _SNDDATA, ctypes.byref(waiting), ctypes.byref(size)
-            )
-            if answer < 0 or not waiting.value:
-                break
+        while time.monotonic() < until and self._flag(_SNDDATA):
             time.sleep(0.02)
+        # A receiver keeps what has arrived for its latency, and forgets it when it hears of the end.
+        latency = self._flag(_PEERLATENCY) / 1000 + _HANDED_ON
+        time.sleep(max(0.0, min(latency, until - time.monotonic())))
         self._srt.srt_close(self._socket)
+
+    def _flag(self, option: int) -> int:
+        """Return a number, 0 when the connection is over."""
+        value, size = ctypes.c_int(0), ctypes.c_int(4)
+        answer = self._srt.srt_getsockflag(self._socket, option, ctypes.byref(value), ctypes.byref(size))
+        return 0 if answer < 0 else value.value
 
     def _number(self, option: int, value: int) -> None:
         number = ctypes.c_int(value)
@@ -87,8 +103,19 @@ class SrtSocket:
 
     def _check(self, answer: int) -> None:
         if answer < 0:
-            words = self._srt.srt_getlasterror_str() or b"failed"
-            raise SrtError(f"SRT: {words.decode(errors='replace')}")
+            raise SrtError(self._words())
+
+    def _words(self) -> str:
+        words = self._srt.srt_getlasterror_str() or b"failed"
+        return f"SRT: {words.decode(errors='replace')}"
+
+    def _refusal(self) -> str:
+        """Return why the receiver refused, "" when it did not answer."""
+        reason = int(self._srt.srt_getrejectreason(self._socket))
+        if reason in {0, _TIMED_OUT}:
+            return ""
+        words = self._srt.srt_rejectreason_str(reason) or b"unknown reason"
+        return _REFUSALS.get(reason, f"{words.decode(errors='replace')} ({reason})")
 
 
 def _address(host: str, port: int) -> bytes:

@@ -13,14 +13,15 @@ from typing import Any
 import av
 import pytest
 
-from egress_recorder.filetypes import FILE_KINDS, FileType, SoundCodec
+from egress_recorder.filetypes import FILE_KINDS, FileType
+from egress_recorder.media.values import MediaSpec
 from egress_recorder.outputs import OUTPUTS, base
 from egress_recorder.partplan import PART_SIZE
-from support.encoded import CASES, packets, spec_of
+from support.encoded import CASES, packets
 
 pytestmark = pytest.mark.unit
 
-every_file = pytest.mark.parametrize(("file_type", "codec"), CASES)
+every_file = pytest.mark.parametrize(("file_type", "spec"), CASES)
 
 
 class Watched(io.FileIO):
@@ -39,7 +40,7 @@ class Watched(io.FileIO):
 
 @every_file
 def test_bytes_that_are_written_stay_except_for_the_head_that_the_end_rewrites(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_type: FileType, codec: SoundCodec
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file_type: FileType, spec: MediaSpec
 ) -> None:
     opened: list[Watched] = []
     real = av.open
@@ -48,7 +49,6 @@ def test_bytes_that_are_written_stay_except_for_the_head_that_the_end_rewrites(
         opened.append(Watched(path))
         return real(opened[0], mode, **options)
 
-    spec = spec_of(file_type, codec)
     output = OUTPUTS[file_type].open(tmp_path, spec)
     made = packets(spec)
     monkeypatch.setattr(
@@ -79,9 +79,8 @@ def test_bytes_that_are_written_stay_except_for_the_head_that_the_end_rewrites(
 
 @every_file
 def test_the_head_that_the_end_rewrites_is_that_of_a_real_file_too(
-    tmp_path: Path, file_type: FileType, codec: SoundCodec
+    tmp_path: Path, file_type: FileType, spec: MediaSpec
 ) -> None:
-    spec = spec_of(file_type, codec)
     output = OUTPUTS[file_type].open(tmp_path, spec)
     for packet in packets(spec):
         output.write(packet)

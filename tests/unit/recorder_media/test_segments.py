@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import av
 import numpy as np
 import pytest
 
+from devstack import testpattern
+from devstack.mediacheck import check_sound
 from egress_recorder import finalize, fmp4, ipc, session_values
 from egress_recorder.media.audioencoder import AudioEncoder
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import MediaSpec, Picture
 from egress_recorder.outputs.segments import ClosedSegment, SegmentOutput
-from egress_recorder.segmentation import SegmentRequest
+from egress_recorder.segmentation import SegmentContainer, SegmentRequest
 from egress_recorder.vocabulary import Encoding, ParticipantSource
 
 pytestmark = pytest.mark.unit
@@ -31,10 +34,11 @@ def packets(spec: MediaSpec, seconds: float) -> list[EncodedPacket]:
             grey = Picture(bytes([16 + index % 200]) * SIZE + bytes([128]) * (SIZE // 2), 320, 180)
             made += video.encode(grey, index)
         made += video.flush()
-    audio = AudioEncoder(spec)
-    axis = np.arange(int(seconds * 48_000)) / 48_000
-    tone = (8000 * np.sin(2 * np.pi * 440 * axis)).astype(np.int16)
-    made += audio.encode(np.stack([tone, tone], axis=1)) + audio.flush()
+    if spec.audio:
+        audio = AudioEncoder(spec)
+        axis = np.arange(int(seconds * 48_000)) / 48_000
+        tone = (8000 * np.sin(2 * np.pi * 440 * axis)).astype(np.int16)
+        made += audio.encode(np.stack([tone, tone], axis=1)) + audio.flush()
     return sorted(made, key=lambda packet: packet.file_time)
 
 
@@ -148,11 +152,66 @@ def test_what_a_kill_leaves_of_a_segment_becomes_one_that_goes_on_from_the_one_b
     assert np.diff(times(whole, "audio")) == pytest.approx(1024 / 48_000, abs=1e-4)
 
 
-def test_sound_alone_is_cut_at_the_boundaries_too(tmp_path: Path) -> None:
+def played(output: SegmentOutput, closed: list[ClosedSegment], directory: Path) -> list[Path]:
+    """Return what a player gets: all segments as one file, then each of them alone behind what initialises it."""
+    folder = directory / output.filename
+    paths = [folder / one.name for one in closed]
+    headers = {fmp4.detach(path).read_bytes() if path.suffix == ".m4s" else b"" for path in paths}
+    [header] = headers
+    media = [path.read_bytes() for path in paths]
+    made = []
+    for number, content in enumerate((b"".join(media), *media)):
+        made.append(directory / f"played-{number}{'.mp4' if header else '.ts'}")
+        made[-1].write_bytes(header + content)
+    return made
+
+
+def kinds(path: Path) -> list[str]:
+    with av.open(str(path)) as container:
+        return [stream.type for stream in container.streams]
+
+
+both_containers = pytest.mark.parametrize("container", get_args(SegmentContainer))
+
+
+@both_containers
+def test_sound_alone_is_cut_at_the_boundaries_too_and_decodes_as_one_stream(
+    tmp_path: Path, container: SegmentContainer
+) -> None:
     spec = replace(SPEC, video=False)
-    _, closed = segments(tmp_path, spec, SegmentRequest(duration=2), 5)
+    output, closed = segments(tmp_path, spec, SegmentRequest(container=container, duration=2), 5)
     assert [one.start for one in closed] == pytest.approx([0, 2, 4], abs=0.022)
     assert sum(one.duration for one in closed) == pytest.approx(5, abs=0.03)
+    whole, *each = played(output, closed, tmp_path)
+    assert kinds(whole) == ["audio"]
+    sound = times(whole, "audio")
+    assert np.diff(sound) == pytest.approx(1024 / 48_000, abs=1e-4)
+    assert (sound[0], sound[-1]) == (pytest.approx(0, abs=1e-4), pytest.approx(5, abs=0.045))
+    pcm = check_sound(whole)
+    # Without a hole in its waves: a packet that is lost, doubled or moved would cancel the tone of a whole second.
+    for second in range(5):
+        piece = pcm[0, second * 48_000 + 2400 : (second + 1) * 48_000 - 2400]
+        assert testpattern.tone_level(piece, 440) == pytest.approx(8000 / 32_768, rel=0.02)
+    for path, one in zip(each, closed, strict=True):
+        alone = times(path, "audio")
+        assert alone[0] == pytest.approx(one.start, abs=1e-4)
+        assert len(alone) == round(one.duration * 48_000 / 1024)
+
+
+@both_containers
+def test_pictures_alone_are_segments_that_decode_as_one_stream(
+    tmp_path: Path, container: SegmentContainer
+) -> None:
+    spec = replace(SPEC, audio=False)
+    output, closed = segments(tmp_path, spec, SegmentRequest(container=container, duration=2), 5)
+    assert [(one.start, one.duration) for one in closed] == [(0, 2), (2, 2), (4, 1)]
+    whole, *each = played(output, closed, tmp_path)
+    assert kinds(whole) == ["video"]
+    assert times(whole, "video") == pytest.approx([tick / 30 for tick in range(150)], abs=1e-4)
+    for path, one in zip(each, closed, strict=True):
+        alone = times(path, "video")
+        assert alone[0] == pytest.approx(one.start, abs=1e-4), "each begins with a key frame"
+        assert len(alone) == one.duration * 30
 
 
 def test_of_two_outputs_the_longer_one_is_cut_at_every_second_boundary(tmp_path: Path) -> None:
