@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
 from egress_operator.model import Document, Recording
@@ -115,28 +115,44 @@ def file_types(spec: Spec) -> list[FileType]:
     return [chosen if name in {None, DEFAULT_FILETYPE} else name for name in said]
 
 
-def refuse_same_names(facts: Mapping[str, Any]) -> None:
+def refuse_same_names(spec: Spec, facts: Mapping[str, Any]) -> None:
     """Raise ValueError where two outputs have one name at one destination: only one of them could have it."""
     resolved = facts["resolved"]
     seen: dict[str, str] = {}
-    for (output, field, path), place in zip(_named(resolved), resolved["storage"], strict=True):
+    for names, place in zip(_named(spec, resolved), resolved["storage"], strict=True):
         where = {name: value for name, value in place.items() if name not in {"origin", "backup"}}
-        first = seen.setdefault(json.dumps([field, path, where], sort_keys=True), output)
-        if first != output:
-            raise ValueError(
-                f"{output}.{field} gives {path}, as {first} does at the same destination: name them differently"
-            )
+        for one in names:
+            first = seen.setdefault(json.dumps([one.what, one.name, where], sort_keys=True), one.field)
+            if first != one.field:
+                raise ValueError(
+                    f"{one.field} gives {one.name}, as {first} does at the same destination: name them differently"
+                )
 
 
-def _named(resolved: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield each output by its number, the field that names it, and the name: of segments their playlist."""
+class _Named(NamedTuple):
+    """A name of an output; those of two `what` differ by what is appended to them."""
+
+    field: str
+    what: str
+    name: str
+
+
+def _named(spec: Spec, resolved: Mapping[str, Any]) -> Iterator[list[_Named]]:
+    """Yield the names of each output: of one of segments both playlists, and how its segments begin."""
     for index, path in enumerate(resolved.get("filepaths") or ()):
-        yield f"spec.fileOutputs[{index}]", "filepath", path
+        yield [_Named(f"spec.fileOutputs[{index}].filepath", "object", path)]
     for index, names in enumerate(resolved.get("segments") or ()):
-        yield f"spec.segmentOutputs[{index}]", "playlistName", names["playlistName"]
+        output = f"spec.segmentOutputs[{index}]"
+        playlists = [
+            _Named(f"{output}.{field}", "object", names[field])
+            for field in ("playlistName", "livePlaylistName")
+            if field in names
+        ]
+        segments = f"{spec.segment_outputs[index].container} segments"
+        yield [*playlists, _Named(f"{output}.filenamePrefix", segments, names["filenamePrefix"])]
     # Whatever their suffix and type: a person tells the images of two outputs apart by their prefix.
     for index, names in enumerate(resolved.get("images") or ()):
-        yield f"spec.imageOutputs[{index}]", "filenamePrefix", names["filenamePrefix"]
+        yield [_Named(f"spec.imageOutputs[{index}].filenamePrefix", "images", names["filenamePrefix"])]
 
 
 def _one_track(spec: Spec) -> tuple[str | None, str | None]:

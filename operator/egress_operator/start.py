@@ -69,7 +69,7 @@ def _resolve(situation: Situation) -> None:
             recording.spec, None if isinstance(default, Reason) else default, backup=observed.backup
         )
     if not begun:
-        filenames.refuse_same_names(situation.facts)
+        filenames.refuse_same_names(recording.spec, situation.facts)
 
 
 def _obstacle(situation: Situation) -> Plan | None:  # noqa: PLR0911 - one return per obstacle

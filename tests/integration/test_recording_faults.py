@@ -133,6 +133,31 @@ def test_a_missing_storage_secret_keeps_it_pending_until_it_appears(scene: Scene
         recording.until_phase("Complete")
 
 
+def test_a_storage_secret_without_its_key_fails_before_the_room_is_joined(scene: Scene) -> None:
+    scene.stack.api.create_secret(
+        scene.namespace, "half-a-pair", {"access_key": scene.stack.s3.access_key, "password": "not-the-key"}
+    )
+    with scene.publisher():
+        bad = scene.participant(
+            "bad", fileOutputs=[scene.s3_output(credentialsSecretRef={"name": "half-a-pair"})]
+        )
+        good = scene.participant("good", fileOutputs=[scene.s3_output("good")])
+        status = bad.until_phase("Failed")
+        good.until_recording()
+        joined = (scene.stack.livekit.directory / "livekit-server.log").read_text()
+        good.stop()
+        good.until_phase("Complete")
+
+    assert "fileOutputs[0].s3: the credentials Secret has no key 'secret'" in status["error"]
+    assert status["errorCode"] == 401
+    assert "not-the-key" not in str(bad.get())
+    assert bad.condition("Stalled")["status"] == "True"
+    assert len(bad.pods()) == 1
+    assert status.get("parts", []) == []
+    assert good.status()["egressId"] in joined
+    assert status["egressId"] not in joined
+
+
 def test_an_unwritable_volume_fails_with_the_claims_name(scene: Scene) -> None:
     directory = scene.stack.runner.claim_directory(scene.namespace, "recordings")
     directory.mkdir(parents=True, exist_ok=True)

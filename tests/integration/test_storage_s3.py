@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import urllib3
 
 from devstack.aws import AwsIdentity
+from devstack.certificates import Certificate
 from devstack.faultproxy import FaultProxy
 from devstack.s3 import S3Server
+from devstack.tlsfront import TlsFront
 from egress_recorder.contract import Proxy
 from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
 from egress_recorder.storage import ObjectExistsError, PresigningStorage, Storage, WholeStorage, s3_client
@@ -344,6 +347,92 @@ def test_a_proxy_that_refuses_or_is_not_there_is_named(tmp_path: Path, s3_server
         assert "wrong-password" not in str(caught.value)
     with pytest.raises(UnreachableError, match=r"s3\.proxy"):
         place.open().put("a.json", b"{}", content_type="application/json", overwrite=True)
+
+
+_WAYS_TO_NAME_AUTHORITIES = ("SSL_CERT_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+
+@pytest.fixture
+def no_authorities(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment that names no certificate authorities but those that a test names."""
+    for name in _WAYS_TO_NAME_AUTHORITIES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def secure_endpoint(s3_server: S3Server, certificate: Certificate) -> Iterator[str]:
+    """The S3 server behind a certificate of a private authority."""
+    with TlsFront(certificate, urlsplit(s3_server.endpoint).port or 0) as front:
+        yield f"https://127.0.0.1:{front.port}"
+
+
+@pytest.mark.parametrize("variable", _WAYS_TO_NAME_AUTHORITIES)
+def test_a_private_authority_is_trusted_where_the_environment_names_it(
+    tmp_path: Path,
+    s3_server: S3Server,
+    secure_endpoint: str,
+    certificate: Certificate,
+    no_authorities: pytest.MonkeyPatch,
+    key: str,
+    variable: str,
+) -> None:
+    place = s3_place(tmp_path, s3_server).via(secure_endpoint)
+    for attempt in _attempts(place.open()):
+        with pytest.raises(
+            ConfigurationError,
+            match=rf"fileOutputs\[0\]\.s3: {secure_endpoint} has a certificate .* let SSL_CERT_FILE name",
+        ):
+            attempt()
+    no_authorities.setenv(variable, str(certificate.certificate))
+    storage = place.open()
+    assert isinstance(storage, Storage)
+    upload = storage.begin(key, "video/mp4", part_size=PART)
+    storage.complete(upload, [storage.put_part(upload, 1, io.BytesIO(b"media"))])
+    assert storage.read(key) == b"media"
+
+
+def test_botocores_own_variable_goes_before_the_one_of_all_clients(
+    tmp_path: Path,
+    s3_server: S3Server,
+    secure_endpoint: str,
+    certificate: Certificate,
+    no_authorities: pytest.MonkeyPatch,
+) -> None:
+    another = Certificate(tmp_path / "another").certificate
+    place = s3_place(tmp_path, s3_server).via(secure_endpoint)
+    no_authorities.setenv("SSL_CERT_FILE", str(another))
+    with pytest.raises(ConfigurationError, match="not trusted"):
+        place.open().exists("a")
+    no_authorities.setenv("AWS_CA_BUNDLE", str(certificate.certificate))
+    assert not place.open().exists("a")
+
+
+def test_a_role_is_assumed_of_an_sts_behind_a_private_authority(
+    tmp_path: Path,
+    s3_server: S3Server,
+    secure_endpoint: str,
+    certificate: Certificate,
+    identity: AwsIdentity,
+    nowhere: pytest.MonkeyPatch,
+    no_authorities: pytest.MonkeyPatch,
+) -> None:
+    """Both requests to STS: that of the default chain for the web identity, and ours for the role."""
+    (tmp_path / "token").write_text(identity.web_identity)
+    nowhere.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/irsa")
+    nowhere.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    no_authorities.setenv("SSL_CERT_FILE", str(certificate.certificate))
+    place = s3_place(tmp_path, s3_server, credentials="", assume_role_arn="arn:aws:iam::1:role/writer")
+    with TlsFront(certificate, identity.port) as sts:
+        nowhere.setenv("AWS_ENDPOINT_URL_STS", f"https://127.0.0.1:{sts.port}")
+        place.via(secure_endpoint).open().put(
+            "a.json", b"{}", content_type="application/json", overwrite=True
+        )
+    s3_client._shared_session.cache_clear()
+    assert identity.asked == [
+        "AssumeRoleWithWebIdentity arn:aws:iam::1:role/irsa",
+        "AssumeRole arn:aws:iam::1:role/writer",
+    ]
 
 
 def test_a_presigned_url_reads_the_object_until_it_expires(tmp_path: Path, s3_server: S3Server) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,6 +24,7 @@ from devstack.streamservers import (
     has_rtmp,
     has_srt,
 )
+from devstack.tlsfront import TlsFront
 from egress_recorder.outputs.srt import CHUNK, SrtSocket
 from egress_recorder.outputs.stream_feed import Patience
 from support.realtime import REALTIME
@@ -226,48 +225,12 @@ def test_an_srt_receiver_with_a_passphrase_gets_a_stream_encrypted_with_it_and_n
     assert not [secret for secret in ("correct-horse", "wrong-battery", "hidden-stream") if secret in text]
 
 
-class TlsFront:
-    """TLS in front of a plain port."""
-
-    def __init__(self, certificate: Certificate, backend: int) -> None:
-        self.port = free_port()
-        self._backend, self._context = backend, certificate.server_context()
-        self._loop = asyncio.new_event_loop()
-        self._listening = threading.Event()
-        threading.Thread(target=self._run, daemon=True).start()
-        assert self._listening.wait(10)
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(
-            asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._context)
-        )
-        self._listening.set()
-        self._loop.run_forever()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._backend)
-        await asyncio.gather(
-            self._copy(reader, back_writer), self._copy(back_reader, writer), return_exceptions=True
-        )
-
-    async def _copy(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
-        while data := await source.read(65536):
-            to.write(data)
-            await to.drain()
-        to.close()
-
-    def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-
-
 @needs_rtmp
 def test_rtmps_goes_only_to_a_server_whose_certificate_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = Certificate(tmp_path / "tls")
-    with receiver(tmp_path, "rtmp") as one:
-        front = TlsFront(certificate, one.port)
+    with receiver(tmp_path, "rtmp") as one, TlsFront(certificate, one.port) as front:
         media = LiveMedia(tmp_path)
         media.streams.want([target(f"rtmps://localhost:{front.port}/live/some-key", "0/unknown")])
         [refused] = media.until(lambda reports: reports[0].status == "FAILED")
@@ -279,7 +242,6 @@ def test_rtmps_goes_only_to_a_server_whose_certificate_is_trusted(
         media.until(lambda _: one.recordings() and one.recordings()[0].stat().st_size > 500_000)
         reports = media.close()
         file = arrived_at(one)
-        front.stop()
     assert reports[-1].status == "FINISHED", reports
     assert_whole(file)
 
@@ -290,13 +252,11 @@ def test_rtmps_refuses_a_trusted_certificate_of_another_host(
 ) -> None:
     certificate = Certificate(tmp_path / "tls", names=("localhost.example", "other"))
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate))
-    with receiver(tmp_path, "rtmp") as one:
-        front = TlsFront(certificate, one.port)
+    with receiver(tmp_path, "rtmp") as one, TlsFront(certificate, one.port) as front:
         media = LiveMedia(tmp_path)
         media.streams.want([target(f"rtmps://localhost:{front.port}/live/hidden-key")])
         [refused] = media.until(lambda reports: reports[0].ended_at or reports[0].started_at)
         media.close()
-        front.stop()
         assert not one.recordings()
     assert (refused.status, refused.started_at) == ("FAILED", None)
     assert "does not match" in refused.error

@@ -21,6 +21,7 @@ from egress_recorder.errors import AuthorizationError
 from egress_recorder.storage.s3_errors import client_fault, library_fault
 from egress_recorder.storage.s3_names import DEFAULT_REGION, path_style
 from egress_recorder.storage.s3_roles import assumed, proxy_urls
+from egress_recorder.storage.s3_session import new_session
 from egress_recorder.storage.secretfiles import SecretFiles
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _making = threading.Lock()
 @functools.cache
 def _shared_session() -> botocore.session.Session:
     """Return the process's session: it keeps S3's model (10 MB), which each session of its own would load again."""
-    return botocore.session.get_session()
+    return new_session()
 
 
 class S3Connection:

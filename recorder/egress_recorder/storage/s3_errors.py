@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -109,8 +111,11 @@ def library_fault(error: BotoCoreError, *, where: str, endpoint: str) -> Recorde
             f"{where}.proxy: the proxy does not let the request through: check url and password"
         )
     if isinstance(error, SSLError):
+        # Perhaps STS, not the endpoint; the path is left out, which of a presigned request holds its signature.
+        refused = urlsplit(str(error.kwargs.get("endpoint_url", server)))
         return ConfigurationError(
-            f"{where}.endpoint {server} has a certificate that is not trusted, or speaks no TLS"
+            f"{where}: {refused.scheme}://{refused.netloc} has a certificate that is not trusted, or speaks no TLS: correct "
+            "the address, or let SSL_CERT_FILE name the authority's certificate"
         )
     if isinstance(error, _PARAMETERS):
         return ConfigurationError(f"{where}: bucket, region or name is not valid ({type(error).__name__})")

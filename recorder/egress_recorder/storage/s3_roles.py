@@ -24,6 +24,7 @@ from botocore.exceptions import NoCredentialsError
 
 from egress_recorder.contract import S3Destination
 from egress_recorder.storage.s3_names import DEFAULT_REGION
+from egress_recorder.storage.s3_session import new_session
 from egress_recorder.storage.secretfiles import proxy_password
 
 SESSION_NAME = "livekit-egress"
@@ -70,7 +71,7 @@ def assumed(
         ),
     )
     fetcher = AssumeRoleCredentialFetcher(sts, source, destination.assume_role_arn, extra_args=arguments)
-    made = botocore.session.get_session()
+    made = new_session()
     # The models that are loaded already (10 MB) serve this session too.
     made.register_component("data_loader", session.get_component("data_loader"))
     made.register_component("credential_provider", CredentialResolver([_Role(fetcher)]))

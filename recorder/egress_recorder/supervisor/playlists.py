@@ -1,7 +1,7 @@
 """Owns the playlists of one HLS output in one storage: which segments are there, and their text in the storage.
 
-A playlist names only what the storage has. The first write overwrites nothing: a playlist of this recording is gone on with, in
-place of a foreign one another name is used.
+A playlist names only what the storage has. The first write of each of the two overwrites nothing: a playlist of this recording is
+gone on with, in place of a foreign one another name is used.
 """
 
 from __future__ import annotations
@@ -43,10 +43,11 @@ class Playlists:
         self._name = name
         self._egress_id = egress_id
         self.key, self.live = key, live
+        self._own_live = live and unique_filename(live, egress_id)
         self._target = target
         self._entries: list[Entry] = []
         self._segments: list[tuple[str, str]] = []
-        self._exists = False
+        self._exists = self._live_exists = False
         self.is_stored = False
         """True when the storage has the newest text."""
 
@@ -57,7 +58,7 @@ class Playlists:
             playlist=self.key,
             location=self._storage.location(self.key) if self._exists else "",
             live=self.live,
-            live_location=self._storage.location(self.live) if self.live and self._exists else "",
+            live_location=self._storage.location(self.live) if self._live_exists else "",
             segments=tuple(self._segments),
         )
 
@@ -67,7 +68,9 @@ class Playlists:
         Where a former recorder left one that cannot be read (a key that may only write), a name of our own is taken.
         Raises RecorderError when the storage does not answer.
         """
-        self.key = earlier or self.key
+        if earlier and earlier != self.key:
+            # The former recorder found the name taken; its live playlist goes on too.
+            self.key, self.live = earlier, self._own_live
         try:
             text = await in_thread("playlist", lambda: self._storage.read(self.key))
         except AuthorizationError:
@@ -78,10 +81,7 @@ class Playlists:
             return
         entries = self._own_entries(text.decode(errors="replace"))
         if entries is None:
-            logger.warning(
-                "a playlist of that name exists, another name is used",
-                extra={"output": self._name, "taken": self.key},
-            )
+            self._warn_taken(self.key)
             self._take_another_name()
             return
         self._entries = entries
@@ -121,25 +121,51 @@ class Playlists:
         else:
             await self._put(self.key, main, overwrite=True)
         if self.live:
-            await self._put(self.live, playlist.live_playlist(self._entries, **made), overwrite=True)  # type: ignore[arg-type]
+            live = playlist.live_playlist(self._entries, **made)  # type: ignore[arg-type]
+            if not self._live_exists:
+                await self._create_live(live)
+            else:
+                await self._put(self.live, live, overwrite=True)
         self.is_stored = True
 
     async def _create(self, text: str) -> None:
         try:
             await self._put(self.key, text, overwrite=False)
         except ObjectExistsError:
-            logger.warning(
-                "a playlist of that name exists, another name is used",
-                extra={"output": self._name, "taken": self.key},
-            )
+            self._warn_taken(self.key)
             self._take_another_name()
             await self._put(self.key, text, overwrite=True)
         self._exists = True
 
+    async def _create_live(self, text: str) -> None:
+        """As `_create`; only its owner is asked for, because its text is made of the main playlist's entries."""
+        try:
+            await self._put(self.live, text, overwrite=self.live == self._own_live)
+        except ObjectExistsError:
+            if not await self._is_own(self.live):
+                self._warn_taken(self.live)
+                self.live = self._own_live
+            await self._put(self.live, text, overwrite=True)
+        self._live_exists = True
+
+    async def _is_own(self, key: str) -> bool:
+        """Return whether a playlist is this recording's; one that cannot be read (a key that may only write) is not."""
+        try:
+            text = await in_thread("playlist", lambda: self._storage.read(key))
+        except AuthorizationError:
+            return False
+        return text is not None and playlist.owner(text.decode(errors="replace")) == self._egress_id
+
     def _take_another_name(self) -> None:
         """The recording's own name; its segments are relative to the same directory."""
         self.key = unique_filename(self.key, self._egress_id)
-        self.live = self.live and unique_filename(self.live, self._egress_id)
+        self.live = self._own_live
+
+    def _warn_taken(self, key: str) -> None:
+        logger.warning(
+            "a playlist of that name exists, another name is used",
+            extra={"output": self._name, "taken": key},
+        )
 
     async def _put(self, key: str, text: str, *, overwrite: bool) -> None:
         data = text.encode()

@@ -56,7 +56,7 @@ def test_a_name_that_cannot_be_right_ends_the_recording_before_a_recorder_starts
 
 
 def test_two_outputs_of_one_name_at_one_destination_are_refused() -> None:
-    assert "spec.fileOutputs[1].filepath gives a.mp4, as spec.fileOutputs[0] does" in failed(
+    assert "spec.fileOutputs[1].filepath gives a.mp4, as spec.fileOutputs[0].filepath does" in failed(
         fileOutputs=[{"filepath": "a", **PVC}, {"filepath": "a.mp4", **PVC}]
     )
 
@@ -114,10 +114,55 @@ def test_one_name_with_two_types_is_two_files() -> None:
     assert any(isinstance(action, CreateJob) for action in made.before)
 
 
-def test_a_playlist_has_its_name_alone_too() -> None:
-    assert "spec.segmentOutputs[1].playlistName gives a.m3u8, as spec.segmentOutputs[0] does" in failed(
-        fileOutputs=None, segmentOutputs=[{"playlistName": "a", **PVC}, {"filenamePrefix": "a", **PVC}]
-    )
+@pytest.mark.parametrize(
+    ("outputs", "sentence"),
+    [
+        (
+            [{"playlistName": "a"}, {"filenamePrefix": "a"}],
+            "[1].playlistName gives a.m3u8, as spec.segmentOutputs[0].playlistName does",
+        ),
+        (
+            [{"playlistName": name, "livePlaylistName": "live"} for name in "ab"],
+            "[1].livePlaylistName gives live.m3u8, as spec.segmentOutputs[0].livePlaylistName does",
+        ),
+        (
+            [{"playlistName": "a", "livePlaylistName": "b"}, {"playlistName": "b"}],
+            "[1].playlistName gives b.m3u8, as spec.segmentOutputs[0].livePlaylistName does",
+        ),
+        (
+            [{"playlistName": "{room_name}", "livePlaylistName": "standup"}],
+            "[0].livePlaylistName gives standup.m3u8, as spec.segmentOutputs[0].playlistName does",
+        ),
+        (
+            [{"playlistName": name, "filenamePrefix": "seg"} for name in "ab"],
+            "[1].filenamePrefix gives seg, as spec.segmentOutputs[0].filenamePrefix does",
+        ),
+    ],
+    ids=["main", "live", "live-main", "of-one-output", "prefix"],
+)
+def test_playlists_and_segments_have_their_names_alone_too(
+    outputs: list[dict[str, Any]], sentence: str
+) -> None:
+    error = failed(fileOutputs=None, segmentOutputs=[{**output, **PVC} for output in outputs])
+
+    assert f"spec.segmentOutputs{sentence} at the same destination" in error
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        {"protocol": "HLS_FMP4_PROTOCOL", "livePlaylistName": "live-b"},
+        {"livePlaylistName": "live", "pvc": {"claimName": "d"}},
+    ],
+    ids=["protocol", "destination"],
+)
+def test_segments_of_one_prefix_are_told_apart_by_protocol_or_destination(second: dict[str, Any]) -> None:
+    first = {"playlistName": "a", "livePlaylistName": "live", "filenamePrefix": "seg", **PVC}
+    outputs = [first, {**first, "playlistName": "b", **second}]
+
+    made = plan(observed(of=recording(fileOutputs=None, segmentOutputs=outputs), room=PRESENT), now=NOW)
+
+    assert any(isinstance(action, CreateJob) for action in made.before)
 
 
 def test_a_live_playlist_that_is_the_main_one_is_refused_where_the_schema_cannot_know() -> None:

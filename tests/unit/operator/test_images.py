@@ -27,7 +27,7 @@ def resolved(*outputs: dict[str, Any], **spec: Any) -> tuple[Any, dict[str, Any]
     document["resolved"]["url"] = "ws://livekit"
     filenames.resolve_names(one, document)
     document["resolved"]["storage"] = storage.resolve(one.spec, None)
-    filenames.refuse_same_names(document)
+    filenames.refuse_same_names(one.spec, document)
     return one, document
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from egress_recorder.contract import Manifest
+from egress_recorder.contract import Manifest, RecorderResult
 from egress_recorder.errors import AuthorizationError, UnreachableError
 from egress_recorder.playlist import entries_of
 from support.supervisor_bench import Bench, until_recording
@@ -241,6 +241,79 @@ async def test_what_somebody_else_has_there_is_not_overwritten(bench: Bench) -> 
     assert (bench.volume / "hls/all.m3u8").read_text() == "theirs"
     assert (bench.volume / "hls/seg_00000.ts").read_text() == "theirs"
     assert named(bench, "hls/all-EG_test.m3u8") == ["seg_00000-EG_test.ts", "seg_00001.ts"]
+
+
+LIVE = {"livePlaylist": "hls/live.m3u8"}
+INTERRUPTED = {"phase": "Interrupted", "exit_code": 75, "reason": "Interrupted"}
+
+
+async def two_pods(bench: Bench, between: Callable[[], None] = lambda: None) -> tuple[RecorderResult, ...]:
+    """Record two segments, and one more in the next pod."""
+    first = await bench.run({"media": 10, "segments": 2, "then": "end", "ended": INTERRUPTED}, **hls(**LIVE))
+    between()
+    prior = {"parts": json.loads(first.to_json())["parts"], "startedAt": "2026-11-22T10:00:00Z"}
+    step = {"media": 10, "segments": 1, "then": "end"}
+    return first, await bench.run(step, **hls(**LIVE), part=2, prior=prior)
+
+
+def theirs(bench: Bench, *names: str) -> list[Path]:
+    """Leave playlists of another recording."""
+    (bench.volume / "hls").mkdir()
+    paths = [bench.volume / "hls" / name for name in names]
+    for path in paths:
+        path.write_text(THEIRS)
+    return paths
+
+
+ALL = ["seg_00000.ts", "seg_00001.ts", "seg-p2_00000.ts"]
+THEIRS = "#EXTM3U\n## livekit-egress-operator EG_another\n"
+
+
+async def test_a_live_playlist_of_another_recording_is_left_and_the_status_tells_the_name_that_was_taken(
+    bench: Bench,
+) -> None:
+    [foreign] = theirs(bench, "live.m3u8")
+    for result in await two_pods(bench):
+        [segments] = result.segment_results
+        assert segments.playlist_name == "hls/all.m3u8"
+        assert segments.live_playlist_name == "hls/live-EG_test.m3u8"
+        assert segments.live_playlist_location.endswith("hls/live-EG_test.m3u8")
+    assert foreign.read_text() == THEIRS
+    assert named(bench) == named(bench, "hls/live-EG_test.m3u8") == ALL
+    assert len(list(bench.volume.glob("hls/*.m3u8"))) == 3
+
+
+async def test_the_next_pod_goes_on_with_this_recordings_live_playlist(bench: Bench) -> None:
+    for result in await two_pods(bench):
+        assert result.segment_results[0].live_playlist_name == "hls/live.m3u8"
+    assert named(bench, "hls/live.m3u8") == ALL
+    assert len(list(bench.volume.glob("hls/*.m3u8"))) == 2
+
+
+async def test_beside_a_main_playlist_of_another_name_the_live_one_keeps_its_own_in_the_next_pod(
+    bench: Bench,
+) -> None:
+    [foreign] = theirs(bench, "all.m3u8")
+    for result in await two_pods(bench, between=foreign.unlink):
+        [segments] = result.segment_results
+        assert segments.playlist_name == "hls/all-EG_test.m3u8"
+        assert segments.live_playlist_name == "hls/live-EG_test.m3u8"
+    assert named(bench, "hls/live-EG_test.m3u8") == ALL
+    assert len(list(bench.volume.glob("hls/*.m3u8"))) == 2
+
+
+async def test_a_live_playlist_that_cannot_be_read_is_not_overwritten(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [foreign] = theirs(bench, "live.m3u8")
+
+    def refuse(key: str) -> bytes:
+        raise AuthorizationError(f"{key}: these keys may only write")
+
+    monkeypatch.setattr(bench.storage, "read", refuse)
+    result = await bench.run({"media": 10, "segments": 1, "then": "end"}, **hls(**LIVE))
+    assert result.segment_results[0].live_playlist_name == "hls/live-EG_test.m3u8"
+    assert foreign.read_text() == THEIRS
 
 
 async def test_an_outage_delays_segments_and_neither_ends_the_recording_nor_names_what_is_missing(
