@@ -64,14 +64,18 @@ def arrived_at(one: Receiver) -> Path:
     return file
 
 
+def assert_gapless(file: Path, within: float = 0.0011) -> None:
+    """Each packet of AAC follows the one before, to so many seconds: RTMP's times are whole milliseconds."""
+    assert np.diff(sound_times(file)) == pytest.approx(1024 / 48_000, abs=within)
+
+
 def assert_whole(file: Path) -> None:
     """Pictures and sound of a second at least, none missing in between."""
     seen, (pictures, sound) = shades(file), decoded(file)
     assert (len(seen), skipped(seen)) == (pictures, 0)
     assert pictures >= 30
     assert sound == pytest.approx(pictures / 30, abs=0.3)
-    # RTMP's times are whole milliseconds.
-    assert np.diff(sound_times(file)) == pytest.approx(1024 / 48_000, abs=0.0011)
+    assert_gapless(file)
 
 
 def url_of(one: Receiver, key: str) -> str:
@@ -124,8 +128,7 @@ def test_a_stream_of_one_kind_alone_arrives_whole(kind: str, alone: str, tmp_pat
         assert (skipped(seen), seen[-1]) == (0, shade_of(media.frames - 1))
         assert len(seen) >= 75
     else:
-        # RTMP's times are whole milliseconds.
-        assert np.diff(sound_times(file)) == pytest.approx(1024 / 48_000, abs=0.0011)
+        assert_gapless(file)
         assert decoded(file)[1] >= 2.4
         assert len(arrived.beeps) >= 2
         assert np.diff(arrived.beeps) == pytest.approx(1, abs=0.003)
@@ -165,7 +168,7 @@ def test_a_receiver_that_stops_reading_costs_neither_files_nor_segments_nor_anot
     assert shades(media.file) == every
     segments = media.segments(tmp_path / "segments.ts")
     assert shades(segments) == every
-    assert np.diff(sound_times(segments)) == pytest.approx(1024 / 48_000, abs=1e-4)
+    assert_gapless(segments, within=1e-4)
     # It began with a key frame, at most an interval (and the start of a process) after the file.
     seen = shades(arrived)
     assert skipped(seen) == 0

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from livekit import rtc
@@ -42,4 +43,6 @@ def enable(publication: rtc.RemoteTrackPublication, *, enabled: bool) -> None:
     handle = publication._ffi_handle.handle  # noqa: SLF001 - the SDK's own requests do so
     request.enable_remote_track_publication.track_publication_handle = handle
     request.enable_remote_track_publication.enabled = enabled
-    FfiClient.instance.request(request)
+    # The SDK asserts that the publication is still there; one that went meanwhile needs neither.
+    with contextlib.suppress(AssertionError):
+        FfiClient.instance.request(request)

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 
+from devstack.mediacheck import STRICT
 from egress_recorder.media import x264
 from egress_recorder.media.cabac import all_skipped
 from egress_recorder.media.encoder import VideoEncoder, rungs
@@ -75,7 +76,7 @@ class Starved:
 def decode(path: Path) -> list[av.VideoFrame]:
     """Decode strictly: an error of the bit stream ends it."""
     with av.open(str(path)) as container:
-        container.streams.video[0].codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        container.streams.video[0].codec_context.options = STRICT
         return list(container.decode(video=0))
 
 
@@ -131,7 +132,7 @@ def test_a_repeated_picture_decodes_to_the_one_before_and_costs_next_to_nothing(
 ) -> None:
     context = x264.open_x264(spec_of(profile, size), BEST)
     decoder = av.CodecContext.create("h264", "r")
-    decoder.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+    decoder.options = STRICT
     repeater, shown = None, []
     # More than 16: frame_num wraps around.
     for index in range(40):

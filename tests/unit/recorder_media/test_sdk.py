@@ -45,3 +45,14 @@ def test_a_track_is_paused_and_goes_on(asked: list[FfiRequest]) -> None:
         sdk.enable(publication, enabled=enabled)  # type: ignore[arg-type]
     said = [one.enable_remote_track_publication for one in asked]
     assert [(one.track_publication_handle, one.enabled) for one in said] == [(9, False), (9, True)]
+
+
+def test_a_track_that_went_meanwhile_needs_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The statistics go on, and nobody reads of a task that died."""
+
+    def refuse(request: FfiRequest) -> FfiResponse:
+        raise AssertionError(request)
+
+    monkeypatch.setattr(FfiClient, "_instance", SimpleNamespace(request=refuse))
+    publication = SimpleNamespace(_ffi_handle=SimpleNamespace(handle=9))
+    sdk.enable(publication, enabled=True)  # type: ignore[arg-type]
