@@ -35,8 +35,10 @@ class AudioCodec:
     frame: Callable[[Planes], AudioFrame]
     delay: Callable[[AudioCodecContext], int] = lambda _: 0
     options: Mapping[str, str] = field(default_factory=dict)
-    numbered: bool = False
-    """Its packets say how many came before: a file that does not begin with the first one needs an encoder of its own."""
+    dependent: bool = False
+    """What a packet says depends on all before it: a file must begin with the first packet of an encoder, and none is left
+    out. FLAC's are numbered; Opus' tell the loudness of each band as a difference (RFC 6716, section 4.3.2.1), and a file
+    that began with the second one began with a bang: 30 dB too loud, for a tenth of a second."""
 
 
 def planar(planes: Planes) -> AudioFrame:
@@ -69,11 +71,11 @@ def pre_skip(context: AudioCodecContext) -> int:
 AUDIO_CODECS: Mapping[SoundCodec, AudioCodec] = {
     "aac": AudioCodec("aac", "fltp", planar, lambda context: context.frame_size, {"aac_coder": "fast"}),
     # Complexity 5 of 10, with which phones send: a quarter cheaper.
-    "opus": AudioCodec("libopus", "flt", _interleaved, pre_skip, {"compression_level": "5"}),
+    "opus": AudioCodec("libopus", "flt", _interleaved, pre_skip, {"compression_level": "5"}, dependent=True),
     # Without the reservoir no frame needs the ones before it: the first may be left out, and any cut is clean.
     "mp3": AudioCodec("libmp3lame", "fltp", planar, lambda _: LAME_DELAY, {"reservoir": "0"}),
     # 40 ms: FFmpeg's own 105 ms would be lost by a kill.
-    "flac": AudioCodec("flac", "s16", _sixteen_bits, options={"frame_size": "1920"}, numbered=True),
+    "flac": AudioCodec("flac", "s16", _sixteen_bits, options={"frame_size": "1920"}, dependent=True),
 }
 
 

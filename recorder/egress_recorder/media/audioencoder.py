@@ -1,7 +1,8 @@
 """Owns the audio encoders: AAC-LC, Opus, MP3, FLAC and PCM, fed with 48 kHz stereo, any number of samples at a time.
 
-Sample n of the input is at n/48000 s in the file, whatever the codec: what an encoder delays is taken out in whole
-packets at the beginning, so that neither edit lists nor a player's handling of them matter.
+Sample n of the input is at n/48000 s in the file, whatever the codec, so that neither edit lists nor a player's handling
+of them matter. What an encoder delays is taken out in whole packets at the beginning; where none may be left out (Opus),
+its first 6.5 ms of silence stand for as much of the input.
 """
 
 from __future__ import annotations
@@ -46,14 +47,16 @@ class AudioEncoder:
         self._resampler = Resampler(self._rate) if self._rate != SAMPLE_RATE else None
         self._packer: PcmPacker | CodecPacker = PcmPacker() if self.codec == "pcm" else CodecPacker(spec)
         self._frame_size = self._packer.frame_size
+        dependent = self.codec in AUDIO_CODECS and AUDIO_CODECS[self.codec].dependent
         # Silence before the first sample, up to a whole packet: what the encoder delays is then whole packets, which
-        # are left out.
-        self._lead = -self._packer.delay % self._frame_size
-        self._waiting: Planes = np.zeros((CHANNELS, self._lead), np.float32)
+        # are left out. Where they may not be, the encoder gets so many samples less.
+        self._lead = -self._packer.delay if dependent else -self._packer.delay % self._frame_size
+        self._waiting: Planes = np.zeros((CHANNELS, max(0, self._lead)), np.float32)
+        self._unheard = max(0, -self._lead)
+        """Samples of the input that are still to be left out."""
         self._position = 0
         self._spec = spec
-        numbered = self.codec in AUDIO_CODECS and AUDIO_CODECS[self.codec].numbered
-        self._anew = round((spec.file_seconds or 0) * self._rate) if numbered else 0
+        self._anew = round((spec.file_seconds or 0) * self._rate) if dependent else 0
         """Samples after which the encoder begins anew with a file; 0: never."""
         self._base = self._files = 0
 
@@ -71,6 +74,9 @@ class AudioEncoder:
         return packets + self._packets(self._packer.rest())
 
     def _take(self, planes: Planes) -> list[EncodedPacket]:
+        if self._unheard:
+            left_out, planes = planes[:, : self._unheard], planes[:, self._unheard :]
+            self._unheard -= left_out.shape[1]
         size = self._frame_size
         waiting = np.concatenate((self._waiting, planes), axis=1) if self._waiting.shape[1] else planes
         whole = waiting.shape[1] // size * size
@@ -92,7 +98,7 @@ class AudioEncoder:
             return sys.maxsize
         left = self._anew * (self._files + 1) - self._position
         if left <= 0:
-            # Nothing is left in the old one: what is numbered (FLAC) delays nothing.
+            # Nothing is left in the old one that the file before needs: what it delays are the first samples of the next.
             self._packer, self._base = CodecPacker(self._spec), self._position
             self._files += 1
             left += self._anew

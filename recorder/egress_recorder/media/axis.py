@@ -14,6 +14,9 @@ from collections.abc import Iterable
 
 RATE, RATE_MOST, SHARE = 0.0005, 0.005, 0.4
 """Seconds per second by which the axis is moved: this share of the lateness, within these limits."""
+YOUNG, RATE_YOUNG, SHARE_YOUNG = 15.0, 0.01, 1.0
+"""Seconds from the beginning in which it goes faster: jitter buffers find their size then, the phase changes with it, and what
+is off for the first five seconds is what a viewer sees of a sync. 1 % is a sixth of a semitone."""
 MOST, DEADBAND = 0.05, 0.002
 """Seconds by which it may be moved slowly (never more than a tick), and of lateness for which it is not moved."""
 AGREEMENT = 0.5
@@ -41,6 +44,7 @@ class Axis:
         """Seconds by which it has been moved so far; positive: media time 0 is later."""
         self._slewed = 0.0
         self._at: float | None = None
+        self._age = 0.0
 
     def jump(self, times: Iterable[float], *, sooner: bool) -> float:
         """Return by how much the origin is moved at once for pictures at these file times, while nothing is written.
@@ -60,9 +64,11 @@ class Axis:
         """
         elapsed = min(0.1, max(0.0, now - (self._at or now)))
         self._at = now
+        self._age += elapsed
         if abs(lateness) < DEADBAND or not live:
             return 0.0
-        limit = elapsed * max(RATE, min(RATE_MOST, SHARE * abs(lateness)))
+        most, share = (RATE_YOUNG, SHARE_YOUNG) if self._age < YOUNG else (RATE_MOST, SHARE)
+        limit = elapsed * max(RATE, min(most, share * abs(lateness)))
         wanted = self._slewed + max(-limit, min(limit, lateness))
         before, self._slewed = self._slewed, max(-self._most, min(self._most, wanted))
         self.moved += self._slewed - before

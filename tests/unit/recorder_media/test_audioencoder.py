@@ -12,9 +12,10 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from av.audio.codeccontext import AudioCodecContext
 
 from egress_recorder.filetypes import FILE_KINDS, SoundCodec
-from egress_recorder.media.audiocodecs import MP3_RATES
+from egress_recorder.media.audiocodecs import MP3_RATES, open_audio
 from egress_recorder.media.audioencoder import AudioEncoder, Resampler
 from egress_recorder.media.mixer import Pcm
 from egress_recorder.media.packets import EncodedPacket
@@ -110,6 +111,30 @@ def test_the_length_is_that_of_what_went_in_up_to_one_packet(
     packet = packets[0].duration
     assert 2.345 <= samples.shape[1] / rate <= 2.345 + 2 * packet
     assert [round(one.file_time / packet) for one in packets] == list(range(len(packets)))
+
+
+@pytest.mark.parametrize(("codec", "rate"), CODECS)
+def test_no_file_begins_with_a_bang(codec: SoundCodec, rate: int) -> None:
+    """What is quiet is quiet from a file's first packet on, also where a new file begins in the middle (`maxFileDuration`)."""
+    spec = replace(spec_of(codec, rate), file_seconds=Fraction(24, 5))
+    time = np.arange(10 * SAMPLE_RATE) / SAMPLE_RATE
+    tone = (0.005 * 32768 * np.sin(2 * np.pi * 440 * time)).astype(np.int16)
+    packets = encode(spec, np.stack([tone, tone], axis=1), chunk=2400)
+    for begin in (0.0, float(spec.file_seconds or 0)):
+        decoder = av.CodecContext.create(NAMES.get(codec, codec), "r")
+        assert isinstance(decoder, AudioCodecContext)
+        decoder.sample_rate, decoder.layout = rate, "stereo"
+        if codec != "pcm":
+            decoder.extradata = open_audio(spec).extradata
+        resampler = av.AudioResampler(format="fltp")
+        of_file = [one.packet for one in packets if begin <= one.file_time < begin + 0.5]
+        arrays = [
+            out.to_ndarray()
+            for packet in of_file
+            for frame in decoder.decode(packet)
+            for out in resampler.resample(frame)
+        ]
+        assert np.abs(np.concatenate(arrays, axis=1)).max() < 0.012, f"the file from {begin} s on"
 
 
 @pytest.mark.parametrize("rate", [44_100, 16_000, 96_000])
