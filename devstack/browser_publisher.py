@@ -208,6 +208,7 @@ class BrowserPublisher:
             source=self._source(label),
             variant=self._variant(label),
             silent=self.silent and label.startswith("audio"),
+            layout="stereo" if self.channels == 2 else "left",
         )
 
     def _track(self, label: str) -> dict[str, Any]:

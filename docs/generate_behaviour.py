@@ -55,12 +55,19 @@ the recorder is built to do, and its case is how to see whether it does.
 
 Each publisher draws in its own colour, numbers its pictures, flashes and beeps at every full second and plays two quiet tones without a break.
 
-* Outside the grace windows every picture is the planned one (or black), every tone is there (or silent), on both channels.
+* Outside the grace windows every picture is the planned one (or black), every tone is there (or silent): of a stereo publisher (browsers) each on its own
+  channel and not on the other, otherwise on both.
 * Where everything has settled: no frame number is missing that was not counted as dropped, no picture stays longer than {frozen:g} ms, none
-  goes backwards; the tone has at most {phase_breaks:g} break, and no hole beyond the silence that the manifest counts; the A/V offset is
+  goes backwards; the tone has at most {phase_breaks:g} break, and all cases without faults together at most one in ten minutes of it; the A/V offset is
   {sync_mean:g} ms in the mean and within {sync_p95:g} ms for 95 % of the flashes; LiveKit's score is at least {score:g} of 100.
+* Holes in the sound: each of more than 0.5 s lies where the manifest lists one. The manifest has no places of shorter ones, it counts them: together they are no
+  more than what it counts as silence beyond the times that it lists without any track.
+* The manifest's account: at every time of the file the planned tracks (identity and source) are listed, live or muted, and no others; where nobody publishes for more
+  than 0.5 s it lists a gap, and nowhere else. A publisher that is killed may be listed until the server gives it up: its picture as stalled, its sound as live, because
+  the receiver delivers silence.
 * Exit code, phase, end reason, number of files, gaps, length, size, codec, profile, frame grid and bitrate (≤ {bitrate:g} of what was asked) are as planned.
-* The first media is recorded within {start:g} s, the file ends within {end:g} s of the planned end.
+* The first media is recorded within {start:g} s of recorder and track being there. A recorder that waits is measured from the moment at which it sees the track, to the first
+  media and to the first picture. The file ends within {end:g} s of the planned end.
 
 Grace windows in seconds (LiveKit Egress' own tests on the right):
 

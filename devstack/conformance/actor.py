@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 Kind = Literal["audio", "video"]
+Layout = Literal["both", "left", "stereo"]
+"""Both tones on both channels (the SDK sends the sum of its two), the left one on both, or each on its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class Stimulus:
     variant: int
     silent: bool = False
     """Publishes zeros: nothing of it is to be heard."""
+    layout: Layout = "both"
+    """Of sound: which of its two tones are on which channel."""
 
 
 class Actor(Protocol):
@@ -64,6 +68,8 @@ class Effect:
     label: str
     reason: Literal["unpublished", "muted", "held", "away", "size"]
     off: bool | None
+    abrupt: bool = False
+    """Nobody is told: the server finds out by its own time-out, and until then a receiver delivers silence as its sound."""
 
 
 def effects(line: str) -> tuple[Effect, ...]:
@@ -80,7 +86,7 @@ def effects(line: str) -> tuple[Effect, ...]:
         case "size":
             return (Effect("video", "size", None),)
         case "leave" | "kill":
-            return (Effect("*", "away", off=True),)
+            return (Effect("*", "away", off=True, abrupt=verb == "kill"),)
     raise ValueError(f"command {line!r} has no known effect: give it with scene.command(…, effects=…)")
 
 

@@ -27,11 +27,12 @@ class Expect:
     gaps: tuple[float, float] = (0.0, 0.0)
     """Least and greatest sum of the manifest's gaps in seconds."""
     listed: tuple[str, ...] | None = None
-    """Reasons of the gaps that the manifest lists inside the files, in order; None: not asked."""
+    """Reasons of the gaps that the manifest lists inside the files, in order; None: only where they are (`judge_manifest`)."""
     clock: float | None = 60.0
     """Greatest distance of the manifest's UTC of a picture from the time it was captured; None: not asked."""
     start: float = 0.7
-    """Seconds from the moment at which recorder and track are there to the first recorded media."""
+    """Seconds from the moment at which the recorder is there and sees a track to the first recorded media, of one that waits to the
+    first picture as well."""
     end: float = 0.3
     """Seconds by which the end may differ from the planned one."""
     sync_mean: float = 10.0
@@ -43,6 +44,7 @@ class Expect:
     missing: int = 0
     """Frame numbers that may be missing although nobody counted them as dropped."""
     phase_breaks: int = 1
+    """Of the tone in ten minutes, and in a shorter case; all cases without faults together have one in ten minutes (`report`)."""
     bitrate: float = 1.05
     """Times the asked bitrate."""
 

@@ -8,7 +8,9 @@ import numpy as np
 
 from devstack.conformance import score
 from devstack.conformance.case import Expect
-from devstack.conformance.judge_container import Remains, judge_file, judge_result, judge_times
+from devstack.conformance.intervals import length, subtract
+from devstack.conformance.judge_container import Remains, judge_file, judge_result, judge_times, waited
+from devstack.conformance.judge_manifest import EDGE, HOLE, Account, account, judge_gaps, judge_spans
 from devstack.conformance.judge_pictures import Canvas, PictureFindings, flashes, judge_pictures
 from devstack.conformance.judge_sound import SoundFindings, beeps, judge_sound
 from devstack.conformance.observe import Observation
@@ -33,6 +35,8 @@ class Verdict:
     due: int = 0
     frozen_ms: float = 0.0
     breaks: int = 0
+    tone: float = 0.0
+    """Seconds of continuous tone that have these breaks."""
     start_ms: float | None = None
     """First media after recorder and track were there."""
     placed_ms: float | None = None
@@ -56,17 +60,21 @@ def judge(expect: Expect, plan: Plan, seen: Observation, left: Remains) -> Verdi
         return verdict
     if not plan.stretches:
         verdict.problems.append("the plan asks for nothing: the case is too short")
-    verdict.problems += judge_times(expect, plan, seen)
-    verdict.start_ms = (seen.pieces[0].arrived - plan.begin) * 1000
+    verdict.problems += judge_times(expect, plan, seen, left)
+    verdict.start_ms = waited(plan, seen, left) * 1000
     parts = left.manifest.parts if left.manifest else ()
     for piece, part in zip(seen.pieces, parts, strict=False):
         verdict.problems += judge_file(expect, piece, left.encoding, part.duration)
     zero = seen.pieces[0].zero
+    told = account(left.manifest) if left.manifest else Account((), (), ())
+    verdict.problems += judge_gaps(plan, told, zero=zero)
+    # Where pictures may stand still for longer than that, the manifest has to tell of it.
+    verdict.problems += judge_spans(plan, told, zero=zero, stalls=expect.frozen > HOLE * 1000)
     if expect.has_video:
         canvas = Canvas(left.encoding.width, left.encoding.height, left.encoding.framerate)
         _pictures(verdict, expect, judge_pictures(plan, seen, zero, canvas), left)
     sound = judge_sound(plan, seen, zero) if expect.has_audio else SoundFindings()
-    _sound(verdict, expect, sound, left, zero)
+    _sound(verdict, expect, sound, left, told, zero)
     _quality(verdict, expect, plan, seen, sound)
     return verdict
 
@@ -92,19 +100,31 @@ def _pictures(verdict: Verdict, expect: Expect, found: PictureFindings, left: Re
             )
 
 
-def _sound(verdict: Verdict, expect: Expect, found: SoundFindings, left: Remains, zero: float) -> None:
+def _sound(
+    verdict: Verdict, expect: Expect, found: SoundFindings, left: Remains, told: Account, zero: float
+) -> None:
     verdict.problems += found.problems
-    verdict.breaks = len(found.breaks)
-    # One in ten minutes is what a jitter buffer may do without a fault; a short case has the same allowance.
+    verdict.breaks, verdict.tone = len(found.breaks), found.judged
+    # One in ten minutes is what a jitter buffer may do without a fault. A short case has the same allowance, because it cannot
+    # tell a tenth of one; all cases together are held to it (`report.pooled_problems`).
     if verdict.breaks > max(expect.phase_breaks, expect.phase_breaks * found.judged / 600):
         places = " ".join(f"{at - zero:.2f}" for at in found.breaks[:8])
         verdict.problems.append(f"the continuous tone breaks {verdict.breaks} times, at {places} s")
-    silence = left.manifest.progress.silence_inserted if left.manifest else 0.0
-    total = sum(seconds for _, seconds in found.holes)
+    verdict.problems += [
+        f"{at - zero:.2f} s: a hole of {seconds:.2f} s that the manifest does not list"
+        for at, seconds in found.holes
+        if seconds > HOLE + EDGE and length(subtract((at, at + seconds), told.silent())) > 2 * EDGE
+    ]
+    # A manifest has no places of shorter ones, it counts them: what it counts beyond the times that it lists as without any track.
+    short = [(at, seconds) for at, seconds in found.holes if seconds <= HOLE + EDGE]
+    counted = left.manifest.progress.silence_inserted if left.manifest else 0.0
+    listed = told.silent(surely=True)
+    silence = max(0.0, counted - length(listed) + EDGE * len(listed))
+    total = sum(seconds for _, seconds in short)
     if total > silence + 0.005:
         verdict.problems.append(
-            f"{len(found.holes)} holes of {total * 1000:.0f} ms in all, first at {found.holes[0][0] - zero:.2f} s;"
-            f" the manifest counts {silence * 1000:.0f} ms of silence"
+            f"{len(short)} holes of {total * 1000:.0f} ms in all, first at {short[0][0] - zero:.2f} s;"
+            f" the manifest counts {silence * 1000:.0f} ms of silence beside what it lists"
         )
 
 

@@ -15,6 +15,8 @@ PROFILES = {
     "H264_BASELINE": {"Constrained Baseline", "Baseline"},
 }
 """As asked → what a decoder reads."""
+WAITING = 0.2
+"""Seconds in the room after which a recorder that sees a track has waited for it; the first list of tracks comes at once."""
 AUDIO_CODECS = {"AAC": "aac", "OPUS": "opus"}
 
 
@@ -28,6 +30,8 @@ class Remains:
     encoding: Encoding
     sha256: dict[int, str] = field(default_factory=dict)
     """Part → of its file."""
+    seen: dict[str, float] = field(default_factory=dict)
+    """Kind → wall clock at which the recorder first saw a track of it, by its log."""
 
 
 def judge_result(expect: Expect, left: Remains) -> list[str]:
@@ -70,12 +74,26 @@ def _hashes(left: Remains, manifest: Manifest) -> list[str]:
     ]
 
 
-def judge_times(expect: Expect, plan: Plan, seen: Observation) -> list[str]:
+def waited(plan: Plan, seen: Observation, left: Remains) -> float:
+    """Return the seconds from the moment at which recorder and track are there to the first recorded media.
+
+    A recorder that waits has a track as soon as it sees it, long before the publisher's own call returns; what is awaited is the
+    first recorded picture then, where there are any.
+    """
+    late = seen.pieces[0].arrived - max(plan.ready, min(left.seen.values(), default=plan.begin))
+    pictured = next((sight.at for sight in seen.sights if sight.number is not None), None)
+    came = left.seen.get("video", 0.0)
+    if pictured is not None and came > plan.ready + WAITING:
+        late = max(late, pictured - came)
+    return late
+
+
+def judge_times(expect: Expect, plan: Plan, seen: Observation, left: Remains) -> list[str]:
     """Compare beginning and end with the plan's."""
     if not seen.pieces:
         return []
     problems: list[str] = []
-    late = seen.pieces[0].arrived - plan.begin
+    late = waited(plan, seen, left)
     if late > expect.start:
         problems.append(f"the first media is {late:.2f} s late, allowed are {expect.start:g} s")
     over = seen.pieces[-1].end - plan.end

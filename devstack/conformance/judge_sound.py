@@ -8,12 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from devstack import tones
+from devstack.conformance.actor import Layout
 from devstack.conformance.observe import Observation, Piece
 from devstack.conformance.plan import Plan, Stretch, Voice
 from devstack.testpattern import SAMPLE_RATE, VARIANTS
 
 _LEAST = 0.1
 """Seconds of sound free of beeps that a judgement of the quiet tones needs."""
+PLACES: dict[Layout, tuple[tuple[int, int], ...]] = {
+    "both": ((0, 0), (0, 1), (1, 0), (1, 1)),
+    "left": ((0, 0), (1, 0)),
+    "stereo": ((0, 0), (1, 1)),
+}
+"""Layout → (channel, tone) where something must be heard."""
 _SILENCE = 5e-4
 """Root mean square of a stretch in which nothing is to be heard; codecs leave less than 1e-4."""
 
@@ -26,7 +33,7 @@ class SoundFindings:
     breaks: list[float] = field(default_factory=list)
     """Wall clock of jumps and interruptions of a continuous tone."""
     judged: float = 0.0
-    """Seconds of continuous tone that were looked at."""
+    """Seconds in which breaks of the continuous tones count: settled, free of beeps."""
     holes: list[tuple[float, float]] = field(default_factory=list)
     """(wall clock, seconds) of digital silence where somebody is to be heard."""
     beeps: dict[int, list[float]] = field(default_factory=dict)
@@ -45,7 +52,7 @@ def judge_sound(plan: Plan, seen: Observation, zero: float) -> SoundFindings:
             found.beeps.setdefault(index, []).extend(piece.zero + at for at in times)
         every = sorted(at for times in onsets.values() for at in times)
         for stretch in plan.of("audio"):
-            _judge_stretch(found, stretch, piece, every, zero)
+            _judge_stretch(found, plan, stretch, piece, every, zero)
     found.breaks = [at for at in found.breaks if plan.is_settled(at, "audio")]
     found.holes = [hole for hole in found.holes if plan.is_settled(hole[0], "audio")]
     heard = [piece for piece in seen.pieces if piece.report.audio.shape[1]]
@@ -58,7 +65,7 @@ def judge_sound(plan: Plan, seen: Observation, zero: float) -> SoundFindings:
 
 
 def _judge_stretch(
-    found: SoundFindings, stretch: Stretch, piece: Piece, onsets: list[float], zero: float
+    found: SoundFindings, plan: Plan, stretch: Stretch, piece: Piece, onsets: list[float], zero: float
 ) -> None:
     begin, end = max(stretch.begin, piece.zero), min(stretch.end, piece.end)
     first, last = (round((at - piece.zero) * SAMPLE_RATE) for at in (begin, end))
@@ -76,7 +83,9 @@ def _judge_stretch(
     mono = sound.mean(axis=0, dtype=np.float32)
     readings = len(tones.reading(mono, VARIANTS[0].left))
     free = tones.free_of_beeps(readings, inside)
-    found.judged += float(free.sum()) * tones.HOP
+    found.judged += tones.HOP * sum(
+        plan.is_settled(begin + index * tones.HOP, "audio") for index in np.flatnonzero(free)
+    )
     for voice in stretch.voices:
         found.breaks += [begin + at for at in tones.breaks(mono, VARIANTS[voice.variant], free)]
     found.holes += [(begin + at, seconds) for at, seconds in tones.holes(mono)]
@@ -91,24 +100,39 @@ def _who(
 ) -> None:
     wanted = {voice.variant: voice for voice in stretch.voices}
     for index, variant in enumerate(VARIANTS):
-        sides = [
-            max(
-                np.asarray([abs(tones.reading(channel, tone)) for tone in (variant.left, variant.right)]),
-                key=lambda levels: float(np.median(levels)),
-            )
-            for channel in sound
-        ]
-        levels = np.minimum(*sides) if index in wanted else np.maximum(*sides)
-        free = levels[tones.free_of_beeps(len(levels), onsets)]
-        if len(free) * tones.HOP < _LEAST:
+        # By channel: the levels of the variant's left and right tone.
+        levels = np.asarray(
+            [
+                [abs(tones.reading(channel, tone)) for tone in (variant.left, variant.right)]
+                for channel in sound
+            ]
+        )
+        free = levels[:, :, tones.free_of_beeps(levels.shape[2], onsets)]
+        if free.shape[2] * tones.HOP < _LEAST:
             continue
         if index in wanted:
-            quiet = float(np.mean(free < tones.HEARD))
+            voice = wanted[index]
             # One reading in a hundred may be an interruption, which is counted as such; a missing second is more.
+            quiet = float(
+                np.mean(np.any([free[place] < tones.HEARD for place in PLACES[voice.layout]], axis=0))
+            )
             if quiet > 0.01:
-                _missing(found, wanted[index], quiet, where)
-        elif float(np.percentile(free, 90)) > tones.NOT_HEARD:
+                _missing(found, voice, quiet, where)
+            if voice.layout == "stereo":
+                _apart(found, voice, np.median(free, axis=2), where)
+        elif float(np.percentile(free.max(axis=(0, 1)), 90)) > tones.NOT_HEARD:
             found.problems.append(f"{where}: the tone of variant {index} is heard although it must not be")
+
+
+def _apart(found: SoundFindings, voice: Voice, levels: npt.NDArray[np.float64], where: str) -> None:
+    """Of stereo each tone is on its own channel only: neither swapped nor mixed."""
+    for tone, word in enumerate(("left", "right")):
+        own, other = levels[tone, tone], levels[1 - tone, tone]
+        if other > max(own / 2, tones.NOT_HEARD):
+            found.problems.append(
+                f"{where}: the {word} tone of {voice.key} ({voice.label}) is on the other channel"
+                f" (level {other:.4f}, on its own {own:.4f})"
+            )
 
 
 def _missing(found: SoundFindings, voice: Voice, part: float, where: str) -> None:

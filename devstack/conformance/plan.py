@@ -7,11 +7,13 @@ which nothing is asked; all of them are listed in the plan, so that a report can
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devstack.conformance.actor import Effect, Kind, Stimulus, find
+from devstack.conformance.actor import Effect, Kind, Layout, find
+from devstack.conformance.attendance import Attendance, Presence, Selection, attendance, edges, presence
 from devstack.conformance.grace import LIVEKIT, OURS, Grace
+from devstack.conformance.intervals import subtract
 from devstack.conformance.log import Cast, Change, Log, Size, Window
 
 __all__ = [  # the words of a plan, in one place for those who write cases
@@ -38,6 +40,8 @@ class Voice:
     key: str
     label: str
     variant: int
+    layout: Layout = "both"
+    """Of sound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,12 @@ class Plan:
     settling: tuple[Window, ...] = ()
     """Times in which only presence and absence are judged."""
     sizes: tuple[Size, ...] = ()
+    attendance: tuple[Attendance, ...] = ()
+    """Which tracks the manifest must have from when to when."""
+    ready: float = 0.0
+    """When the recorder was in the room."""
+    presence: tuple[Presence, ...] = ()
+    """When somebody publishes and when nobody does: the manifest lists the latter as gaps."""
 
     def of(self, kind: Kind) -> list[Stretch]:
         """Return the stretches of one kind."""
@@ -90,15 +100,14 @@ class Plan:
 
 
 SETTLES = "published"
-Selection = Callable[[str, Stimulus], bool]
-"""(identity, track) → it belongs to the recording."""
+KINDS: tuple[Kind | None, ...] = ("audio", "video", None)
 
 
 def build(log: Log, selection: Selection, window: tuple[float, float], grace: Grace) -> Plan:
     """Return the plan of a recording that was ready at `window[0]` and ended at `window[1]`."""
     ready, end = window
-    edges, states = _states(log, selection)
-    first = next((at for at, (sight, sounds) in zip(edges, states, strict=True) if sight or sounds), end)
+    times, states = _states(log, selection)
+    first = next((at for at, (sight, sounds) in zip(times, states, strict=True) if sight or sounds), end)
     begin = max(ready, first)
     # The last state before the recorder was ready is what it finds.
     graces = [
@@ -112,7 +121,7 @@ def build(log: Log, selection: Selection, window: tuple[float, float], grace: Gr
         spans = [
             (max(a, begin), min(b, end), sight if kind == "video" else sounds)
             for (a, b), (sight, sounds) in zip(
-                itertools.pairwise([*edges, float("inf")]), states, strict=True
+                itertools.pairwise([*times, float("inf")]), states, strict=True
             )
         ]
         closed = [(w.begin, w.end) for w in graces if w.kind in {None, kind}]
@@ -130,8 +139,26 @@ def build(log: Log, selection: Selection, window: tuple[float, float], grace: Gr
             if w.reason.endswith(SETTLES)
         ),
     ]
+    # No change lies in what is left between the grace windows, because there is one around each of them.
+    quiet = {
+        kind: subtract(
+            (begin, end), [(w.begin, w.end) for w in graces if kind is None or w.kind in {None, kind}]
+        )
+        for kind in KINDS
+    }
     return Plan(
-        begin, end, tuple(stretches), tuple(graces), dict(log.casts), tuple(settling), tuple(log.sizes)
+        begin,
+        end,
+        tuple(stretches),
+        tuple(graces),
+        dict(log.casts),
+        tuple(settling),
+        tuple(log.sizes),
+        tuple(
+            one for kind in ("audio", "video") for one in attendance(log, selection, kind, quiet[kind], begin)
+        ),
+        ready,
+        tuple(presence(log, selection, quiet[None])),
     )
 
 
@@ -139,31 +166,15 @@ def _states(
     log: Log, selection: Selection
 ) -> tuple[list[float], list[tuple[frozenset[Voice], frozenset[Voice]]]]:
     """Return the times of changes, and what is seen and heard from each of them on."""
-    off: dict[tuple[str, str], set[str]] = {}
     order: list[tuple[str, str]] = []
-    events: list[tuple[float, str, Effect | None]] = [
-        (cast.entered, cast.key, None) for cast in log.casts.values()
-    ]
-    events += [(change.end, change.key, change.effect) for change in log.changes]
-    edges: list[float] = []
+    times: list[float] = []
     states: list[tuple[frozenset[Voice], frozenset[Voice]]] = []
-    for at, key, effect in sorted(events, key=lambda event: event[0]):
-        cast = log.casts[key]
-        for stimulus in cast.stimuli:
-            track = (key, stimulus.label)
-            reasons = off.setdefault(track, {"unpublished"})
-            was_live = track in order
-            if effect is None:
-                reasons.difference_update({"unpublished"} if stimulus.label in cast.published else ())
-            elif effect.label in {"*", stimulus.label} and effect.off is not None:
-                (reasons.add if effect.off else reasons.discard)(effect.reason)
-            if not reasons and not was_live:
-                order.append(track)
-            elif reasons and was_live:
-                order.remove(track)
-        edges.append(at)
+    for at, tracks in edges(log):
+        live = [track for track, state in tracks.items() if state == "live"]
+        order = [track for track in order if track in live] + [track for track in live if track not in order]
+        times.append(at)
         states.append(_state(log, selection, order))
-    return edges, states
+    return times, states
 
 
 def _state(
@@ -177,7 +188,7 @@ def _state(
         stimulus = find(cast.stimuli, label)
         if not selection(cast.identity, stimulus):
             continue
-        voice = Voice(key, label, stimulus.variant)
+        voice = Voice(key, label, stimulus.variant, stimulus.layout)
         if stimulus.kind == "video":
             sight.append(voice)
         elif not stimulus.silent:
@@ -235,20 +246,3 @@ def _merged(
         else:
             out.append((begin, end, voices))
     return out
-
-
-def subtract(span: tuple[float, float], holes: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return what is left of a span without the holes."""
-    begin, end = span
-    left: list[tuple[float, float]] = []
-    for hole_begin, hole_end in sorted(holes):
-        if hole_end <= begin:
-            continue
-        if hole_begin >= end:
-            break
-        if hole_begin > begin:
-            left.append((begin, hole_begin))
-        begin = max(begin, hole_end)
-    if begin < end:
-        left.append((begin, end))
-    return left

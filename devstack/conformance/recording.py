@@ -53,6 +53,18 @@ def recorder_token(server: LiveKitServer, room: str, identity: str, *, ttl: floa
     return str(token.to_jwt())
 
 
+def first_seen(log: Path) -> dict[str, float]:
+    """Return, by kind, the wall clock at which a recorder's log first tells of a track."""
+    found: dict[str, float] = {}
+    for line in log.read_text(errors="replace").splitlines():
+        if '"recorded tracks"' in line:
+            entry = json.loads(line)
+            at = datetime.fromisoformat(entry["time"]).timestamp()
+            for track in entry["tracks"]:
+                found.setdefault(track.partition(" ")[0], at)
+    return found
+
+
 @dataclass
 class Recording:
     """One recording of a scene; started by `Scene.record`. All times are wall clock, UNIX seconds."""
@@ -179,6 +191,10 @@ class Recording:
         """Read the manifest; None when there is none."""
         path = self.volume / Path(_FILEPATH).parent / f"{self.egress_id}.json"
         return Manifest.parse(path.read_bytes()) if path.exists() else None
+
+    def seen(self) -> dict[str, float]:
+        """Return the wall clock at which it first saw a track, by kind."""
+        return first_seen(self.process.log)
 
     def files(self) -> list[Left]:
         """Return each part's file with the clock that the manifest gives it."""

@@ -194,7 +194,14 @@ def _judge(outcome: Outcome, scene: Scene, recording: Recording) -> None:
     wanted = plan.build(scene.log, recording.selection, (recording.ready_at, end), case.grace)
     seen = observe(files, sorted({size.width for size in scene.log.sizes}))
     hashes = {file.part: hashlib.sha256(file.path.read_bytes()).hexdigest() for file in files}
-    left = Remains(recording.exit_code, recording.result, recording.manifest(), recording.encoding, hashes)
+    left = Remains(
+        recording.exit_code,
+        recording.result,
+        recording.manifest(),
+        recording.encoding,
+        hashes,
+        recording.seen(),
+    )
     verdict = judge(case.expect, wanted, seen, left)
     outcome.verdicts.append(verdict)
     outcome.files += [file.path for file in files]

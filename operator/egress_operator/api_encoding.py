@@ -73,7 +73,8 @@ class Advanced(ApiModel):
     video_quality: int | None = Field(default=None, description="Ignored, as LiveKit does.")
     key_frame_interval: float | None = Field(
         default=None,
-        description="Seconds from one key frame to the next, with decimals if need be; absent or 0: 2.",
+        description="Seconds from one key frame to the next, with decimals if need be; absent or 0: 2. Segments alone"
+        " ignore it; beside streamOutputs they are at most so long.",
         json_schema_extra={
             "x-kubernetes-validations": [
                 rule(

@@ -71,7 +71,7 @@ class SegmentOutput(Place):
         default=None,
         ge=0,
         le=LONGEST_SEGMENT_DURATION,
-        description=f"Seconds; absent or 0: {DEFAULT_SEGMENT_DURATION}.",
+        description=f"Seconds; absent or 0: {DEFAULT_SEGMENT_DURATION}. Beside streamOutputs at most advanced.keyFrameInterval.",
     )
     filename_suffix: Literal[get_args(SegmentSuffix)] | None = Field(  # type: ignore[valid-type]
         default=None,

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from egress_operator import names, podspec, podtemplate, storage, streams
+from egress_operator import keyframes, names, podspec, podtemplate, storage, streams
 from egress_operator.api import ParticipantEgressSpec, Spec, TrackCompositeEgressSpec
 from egress_operator.destinations import destination
 from egress_operator.facts import encoding_of
@@ -78,14 +78,15 @@ def recorder_config(
             prefix=names["filenamePrefix"],
             live_playlist=names.get("livePlaylistName", ""),
             container=output.container,
-            duration=output.seconds,
+            duration=seconds,
             suffix=output.filename_suffix or "INDEX",
             destination=destination(places, place),
             disable_manifest=bool(output.disable_manifest),
             backup=None if spare is None else destination(places, spare),
         )
-        for output, names, place, spare in zip(
+        for output, seconds, names, place, spare in zip(
             spec.segment_outputs,
+            keyframes.segment_seconds(spec),
             resolved.get("segments") or (),
             chosen[files:heard],
             spares[files:heard],

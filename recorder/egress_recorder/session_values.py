@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -33,12 +34,10 @@ def media_spec(request: ipc.CaptureRequest) -> MediaSpec:
     # Images alone are LiveKit's one recording without sound (E:pkg/config/output.go).
     sound = request.streaming or bool(request.files) or bool(request.segments)
     boundaries = min((one.duration for one in request.segments), default=None)
-    # LiveKit's rule (reference livekit-egress.md §3.6): segments alone have key frames where they begin, whatever was asked for.
-    interval = (
-        encoding.key_frame_interval
-        if in_files or request.streaming or boundaries is None
-        else float(boundaries)
-    )
+    # LiveKit's rule (reference livekit-egress.md §3.6): where there are segments, key frames come where they begin, whatever was
+    # asked for. A file of pictures adds its own; a stream does where it asks for more of them than the segments have.
+    asks = in_files or (request.streaming and encoding.key_frame_interval < (boundaries or math.inf))
+    interval = encoding.key_frame_interval if asks or boundaries is None else float(boundaries)
     return MediaSpec(
         width=encoding.width,
         height=encoding.height,

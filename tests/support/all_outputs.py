@@ -32,14 +32,15 @@ def start(scene: Scene, stream: str) -> Recording:
     """Record alice as MP4 and OGG, HLS, images and to the URL of a stream: all at once, all on S3."""
     bucket = {"s3": scene.s3_output()["s3"]}
     return scene.participant(
-        advanced={"width": 640, "height": 360, "videoBitrate": 800},
+        # Beside a stream the interval shortens the segments: to whole seconds of it (docs/encoding.md, LiveKit's rule).
+        advanced={"width": 640, "height": 360, "videoBitrate": 800, "keyFrameInterval": SEGMENT + 0.5},
         fileOutputs=[scene.s3_output("a"), {**scene.s3_output("a"), "fileType": "OGG"}],
         segmentOutputs=[
             {
                 "playlistName": f"{scene.namespace}/hls/all",
                 "livePlaylistName": "live",
                 "filenamePrefix": "seg",
-                "segmentDuration": SEGMENT,
+                "segmentDuration": 2 * SEGMENT,
                 **bucket,
             }
         ],

@@ -125,10 +125,11 @@ def _two_cameras(scene: Scene, codec: str = "vp8") -> None:
 
 
 def _joins_later(scene: Scene, seconds: float) -> None:
+    """Pictures and sound flow when they are published, as a camera's do: from then on nothing but the recorder is waited for."""
     scene.record()
     scene.sleep(seconds)
-    alice = scene.publisher()
-    scene.until(alice, 7.5)
+    alice = scene.publisher("alice", "--no-video", "--no-audio")
+    _steps(scene, alice, (0.5, "publish_video"), (0.5, "publish_audio"), end=8.5)
 
 
 def _leaves(scene: Scene) -> None:

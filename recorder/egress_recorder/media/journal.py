@@ -114,9 +114,7 @@ class Journal:
                 return
             if span.covers:
                 self._covered = max(self._covered or at, at)
-            self._unmute(span, at)
-            span.end = max(at, span.last)
-            self._touch(span)
+            self._end(span, max(at, span.last))
 
     def muted(self, track: str, muted: bool, at: float) -> None:
         """The publisher muted or unmuted the track."""
@@ -157,12 +155,7 @@ class Journal:
             if self._covered is not None and not any(span.covers for span in self._open.values()):
                 self._fill(at)
             for track in [*self._open]:
-                span = self._open.pop(track)
-                if not (span.still or span.muted_at is not None) and at - span.last > HOLE:
-                    span.note(span.stalls, span.last, at)
-                self._unmute(span, at)
-                span.end = at
-                self._touch(span)
+                self._end(self._open.pop(track), at)
 
     # ---- for the session ---------------------------------------------------------------------------------
 
@@ -180,6 +173,14 @@ class Journal:
         return spans, gaps
 
     # ---- inside ------------------------------------------------------------------------------------------
+
+    def _end(self, span: _Open, at: float) -> None:
+        """It ends at `at`; what of it was missing until then is a stall (a publisher that was killed leaves seconds later)."""
+        if span.first is not None and not span.covers and at - span.last > HOLE:
+            span.note(span.stalls, span.last, at)
+        self._unmute(span, at)
+        span.end = at
+        self._touch(span)
 
     def _touch(self, span: _Open) -> None:
         self._changed[span.number] = span

@@ -19,12 +19,27 @@ class AudioMixer:
     def __init__(self) -> None:
         self.position = 0
         """Where the next read begins; what is written before it is cut."""
-        self.silence = 0
-        """Samples that were read and that no track wrote."""
+        self._silence = 0
+        self._held_from: int | None = None
+        self._held = 0
         self._sum = np.zeros((2 * SAMPLE_RATE, CHANNELS), np.int32)
         self._written = np.zeros(2 * SAMPLE_RATE, np.bool_)
         self._at = 0
         """Where `position` is in the two: the rest is moved to the front only when there is no room behind it."""
+
+    @property
+    def silence(self) -> int:
+        """Samples that were read and that no track wrote; not those that are held."""
+        return self._silence - self._held
+
+    def hold(self, position: int) -> None:
+        """What is read from `position` on belongs to the file only after `release`."""
+        if self._held_from is None:
+            self._held_from = position
+
+    def release(self) -> None:
+        """What was held belongs to the file."""
+        self._held_from, self._held = None, 0
 
     def write(self, position: int, pcm: Pcm) -> int:
         """Add stereo samples at `position`; return how many of them were cut because they came too late."""
@@ -47,7 +62,10 @@ class AudioMixer:
         self._grow(count)
         place = slice(self._at, self._at + count)
         out = np.clip(self._sum[place], -32768, 32767).astype(np.int16)
-        self.silence += count - int(np.count_nonzero(self._written[place]))
+        missing = ~self._written[place]
+        self._silence += int(np.count_nonzero(missing))
+        if self._held_from is not None:
+            self._held += int(np.count_nonzero(missing[max(0, self._held_from - self.position) :]))
         self._at += count
         self.position = until
         return out

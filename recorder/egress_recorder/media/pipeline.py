@@ -133,11 +133,11 @@ class Pipeline:
 
     def hold(self, at: float) -> None:
         """What is captured from `at` on belongs to the file only if `resume` follows."""
-        self._mailbox.put("control", lambda: self._gate.close(self._file_time(at)))
+        self._mailbox.put("control", lambda: self._hold(self._file_time(at)))
 
     def resume(self) -> None:
         """Write what was held."""
-        self._mailbox.put("control", lambda: self._write(self._gate.open()))
+        self._mailbox.put("control", self._release)
 
     def finish(self, at: float) -> Finished:
         """Complete the file so that it ends at `at` (or where it was held) and wait for it; blocks, call once.
@@ -235,6 +235,14 @@ class Pipeline:
         self._gate.discard()
         self._output.close()
         self._count()
+
+    def _hold(self, file_time: float) -> None:
+        self._gate.close(file_time)
+        self._mixer.hold(round(file_time * SAMPLE_RATE))
+
+    def _release(self) -> None:
+        self._mixer.release()
+        self._write(self._gate.open())
 
     def _set_end(self, at: float) -> None:
         held = self._gate.closed_at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from egress_recorder.supervisor.segment_results import manifest_playlists, segme
 from egress_recorder.supervisor.streams import StreamLedger
 from egress_recorder.supervisor.verdict import Verdict
 
+logger = logging.getLogger(__name__)
 _Told = (
     ipc.Joined
     | ipc.TracksChanged
@@ -53,6 +55,8 @@ class Account:
         elif isinstance(event, ipc.TracksChanged):
             self.names.learn(publisher_identity=event.publisher_identity)
             self.names.learn_source(event.tracks)
+            seen = [f"{one.kind} {one.source} {one.sid}" for one in event.tracks]
+            logger.info("recorded tracks", extra={"part": part, "tracks": seen})
             self._board.update(tracks=event.tracks)
         elif isinstance(event, ipc.Started):
             self.names.learn(publisher_identity=event.publisher_identity)

@@ -174,3 +174,66 @@ def test_the_graces_of_livekit_are_those_of_its_tests() -> None:
 def test_an_unknown_command_asks_for_its_effect() -> None:
     with pytest.raises(ValueError, match="effect"):
         effects("reload")
+
+
+def there(made: plan.Plan, kind: str) -> list[tuple[float, float, dict[str, int], dict[str, int]]]:
+    """(begin, end, live, muted) of what the manifest must say of a kind, by source."""
+    return [
+        (
+            one.begin,
+            one.end,
+            {group.source: count for group, count in one.live.items()},
+            {group.source: count for group, count in one.muted.items()},
+        )
+        for one in made.attendance
+        if one.kind == kind
+    ]
+
+
+def test_the_manifest_has_to_tell_of_every_track_that_was_published_also_of_those_not_shown() -> None:
+    steps = ((103.0, "publish_video2"), (106.0, "mute_video2"), (109.0, "unpublish_video"))
+    made = build(log(*steps), everything, (100.0, 112.0), GRACE)
+
+    assert there(made, "video") == [
+        (101.0, 103.0, {"CAMERA": 1}, {}),
+        (104.0, 106.0, {"CAMERA": 2}, {}),
+        (106.5, 109.0, {"CAMERA": 1}, {"CAMERA": 1}),
+        (109.5, 111.5, {}, {"CAMERA": 1}),
+    ]
+
+
+def test_a_track_that_was_muted_from_the_start_on_is_in_the_manifest_once_it_is_heard() -> None:
+    steps = ((100.0, "mute_audio"), (104.0, "unmute_audio"), (107.0, "mute_audio"))
+    made = build(log(*steps), everything, (101.0, 110.0), GRACE)
+
+    assert there(made, "audio") == [
+        (102.0, 104.0, {}, {}),
+        (104.5, 107.0, {"MICROPHONE": 1}, {}),
+        (107.5, 109.5, {}, {"MICROPHONE": 1}),
+    ]
+
+
+def test_of_a_publisher_that_was_killed_the_server_may_believe_for_a_while_that_it_is_there() -> None:
+    killed = build(log((104.0, "kill")), everything, (100.0, 110.0), GRACE).attendance
+    left = build(log((104.0, "leave")), everything, (100.0, 110.0), GRACE).attendance
+
+    assert [one.doubtful.total() for one in killed if one.kind == "audio"] == [0, 1]
+    assert [one.stopped.total() for one in killed if one.kind == "video"] == [0, 1]
+    assert {one.doubtful.total() + one.stopped.total() for one in left} == {0}
+
+
+def test_a_time_without_any_publisher_is_a_gap_and_one_of_doubt_is_neither() -> None:
+    def shape(*steps: tuple[float, str]) -> list[tuple[float, float, bool]]:
+        made = build(log(*steps), everything, (100.0, 112.0), GRACE)
+        return [(one.begin, one.end, one.there) for one in made.presence]
+
+    away = ((103.0, "unpublish_video"), (104.0, "unpublish_audio"), (107.0, "publish_audio"))
+
+    assert shape(*away) == [
+        (101.0, 103.0, True),
+        (103.5, 104.0, True),
+        (104.5, 107.0, False),
+        (108.0, 111.5, True),
+    ]
+    assert shape((104.0, "leave")) == [(101.0, 104.0, True), (104.5, 111.5, False)]
+    assert shape((104.0, "kill")) == [(101.0, 104.0, True)]

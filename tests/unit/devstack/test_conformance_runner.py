@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from devstack.conformance import report
-from devstack.conformance.case import Case
+from devstack.conformance.case import Case, Expect
 from devstack.conformance.judge import Verdict
 from devstack.conformance.outcome import Outcome
+from devstack.conformance.recording import first_seen
 from devstack.conformance.runner import Suite, Take
 from devstack.conformance.scene import Scene
 from devstack.conformance.score import Quality
@@ -136,3 +139,43 @@ def test_all_flashes_together_have_limits_of_their_own(offsets: list[float], mis
     problems = report.pooled_problems(report.summary([outcome]))
 
     assert [next(word for word in ("mean", "95 %") if word in problem) for problem in problems] == missed
+
+
+def test_all_tones_together_may_break_once_in_ten_minutes() -> None:
+    """Each case is allowed one, because it cannot tell a tenth of a break."""
+
+    def problems(*breaks: int, tone: float) -> list[str]:
+        outcomes = [Outcome(case("a"), verdicts=[Verdict(breaks=count, tone=tone)]) for count in breaks]
+        return report.pooled_problems(report.summary(outcomes))
+
+    assert problems(1, 0, 0, tone=8.0) == []
+    assert problems(1, 1, 0, tone=8.0) == [
+        "the continuous tones of all cases break 2 times in 0.4 minutes, allowed are 1"
+    ]
+    assert problems(1, 1, 0, tone=300.0) == []
+
+
+def test_breaks_of_cases_with_faults_are_not_pooled() -> None:
+    faulty = replace(case("a"), expect=Expect(score=None, phase_breaks=1000))
+    total = report.summary([Outcome(faulty, verdicts=[Verdict(breaks=9, tone=8.0)])])
+
+    assert (total.breaks, total.tone) == (0, 0)
+
+
+def test_when_a_recorder_first_saw_a_track_of_each_kind_is_in_its_log(tmp_path: Path) -> None:
+    lines = [
+        '{"time": "2026-11-27T21:10:43.000+00:00", "message": "recorded tracks", "tracks": []}',
+        '{"time": "2026-11-27T21:10:43.500+00:00", "message": "recorded tracks", "tracks": ["video CAMERA TR_1"]}',
+        "not JSON",
+        (
+            '{"time": "2026-11-27T21:10:44.000+00:00", "message": "recorded tracks",'
+            ' "tracks": ["audio MICROPHONE TR_2", "video CAMERA TR_1"]}'
+        ),
+    ]
+    log = tmp_path / "recorder.log"
+    log.write_text("\n".join(lines))
+
+    seen = first_seen(log)
+
+    assert seen["audio"] - seen["video"] == pytest.approx(0.5)
+    assert seen["video"] == datetime(2026, 11, 27, 21, 10, 43, 500000, UTC).timestamp()

@@ -89,6 +89,46 @@ def test_the_recorder_is_told_of_segments_after_the_files() -> None:
     assert config.min_contract_version == 2
 
 
+@pytest.mark.parametrize(
+    ("interval", "durations", "streamed", "become"),
+    [
+        (2.5, [4], True, [2]),
+        (6, [4], True, [4]),
+        (0.5, [4], True, [1]),
+        (None, [4], True, [4]),
+        (0, [4], True, [4]),
+        (2, [4], False, [4]),
+        (3, [4, 8], True, [3, 3]),
+        (5, [2, 8], True, [2, 4]),
+    ],
+    ids=[
+        "whole seconds of the interval",
+        "never longer than was asked for",
+        "never shorter than a second",
+        "no interval",
+        "0 is none",
+        "no stream",
+        "all of several",
+        "of several each keeps a multiple of the shortest",
+    ],
+)
+def test_an_interval_of_key_frames_beside_a_stream_shortens_the_segments_as_in_livekit(
+    interval: float | None, durations: list[int], streamed: bool, become: list[int]
+) -> None:
+    """E:pkg/config/pipeline.go, reference livekit-egress.md §3.6."""
+    config = config_of(
+        fileOutputs=None,
+        segmentOutputs=[
+            {"playlistName": f"{index}", "segmentDuration": seconds, "pvc": {"claimName": "c"}}
+            for index, seconds in enumerate(durations)
+        ],
+        streamOutputs=[{"protocol": "RTMP", "urls": ["rtmp://h/app/key"]}] if streamed else None,
+        advanced=None if interval is None else {"keyFrameInterval": interval},
+    )
+
+    assert [segments.duration for segments in config.segments] == become
+
+
 def test_segments_need_no_file_beside_them() -> None:
     config = config_of(fileOutputs=None, segmentOutputs=[{"pvc": {"claimName": "c"}}])
     assert (config.outputs, config.segments[0].playlist) == ((), "standup-2026-11-22T090000.m3u8")

@@ -265,6 +265,8 @@ def test_what_was_held_is_dropped_at_the_end_and_kept_after_a_return(tmp_path: P
             pipeline.resume()
         finished = pipeline.finish(start + 3.0)
         assert finished.numbers.duration == pytest.approx(expected, abs=0.07)
+        # The sound of a second in which nobody spoke, and after a return of two more.
+        assert finished.numbers.silence == pytest.approx(expected, abs=0.07)
 
 
 def test_a_capture_without_media_leaves_no_file(tmp_path: Path) -> None:

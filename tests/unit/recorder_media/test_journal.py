@@ -105,6 +105,26 @@ def test_a_camera_without_pictures_stalls_and_a_shared_screen_does_not() -> None
         assert life.taken()[1].stalled == stalls
 
 
+def test_a_camera_that_is_gone_long_before_the_server_says_so_stalls_until_then() -> None:
+    for still, stalls in ((False, (Span(start=1.0, end=4.0),)), (True, ())):
+        life = Life(still=still)
+        life.open("a", "v")
+        life.run(1, "a", "v")
+        life.run(3, "a")
+        life.journal.closed("v", life.now)
+        assert (life.taken()[1].end, life.taken()[1].stalled) == (4.0, stalls)
+
+
+def test_a_track_that_was_muted_until_its_end_is_no_stall() -> None:
+    life = Life()
+    life.open("a", "v")
+    life.run(1, "a", "v")
+    life.journal.muted("v", muted=True, at=life.now)
+    life.run(3, "a")
+    life.journal.closed("v", life.now)
+    assert (life.taken()[1].muted, life.taken()[1].stalled) == ((Span(start=1.0, end=4.0),), ())
+
+
 def test_a_change_of_size_is_noted_with_its_time() -> None:
     life = Life()
     life.open("v")

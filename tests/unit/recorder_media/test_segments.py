@@ -13,6 +13,7 @@ import pytest
 from devstack import testpattern
 from devstack.mediacheck import check_sound
 from egress_recorder import finalize, fmp4, ipc, session_values
+from egress_recorder.filetypes import FileType
 from egress_recorder.media.audioencoder import AudioEncoder
 from egress_recorder.media.encoder import VideoEncoder
 from egress_recorder.media.packets import EncodedPacket
@@ -246,6 +247,31 @@ def test_segments_alone_have_key_frames_at_their_boundaries_whatever_interval_wa
         "aac",
         "aac",
     ]
+
+
+@pytest.mark.parametrize(
+    ("interval", "files", "key_frames"),
+    [
+        (2.5, (), [60, 120, 180, 240]),
+        (2.0, (), [60, 120, 180, 240]),
+        (1.0, (), [30, 60, 90, 120, 150, 180, 210, 240]),
+        (2.5, ("MP4",), [60, 75, 120, 150, 180, 225, 240]),
+    ],
+    ids=["the segments' are enough", "the same", "the stream asks for more", "a file has its own"],
+)
+def test_a_stream_beside_segments_has_their_key_frames(
+    interval: float, files: tuple[FileType, ...], key_frames: list[int]
+) -> None:
+    spec = session_values.media_spec(
+        request(
+            files=files,
+            streaming=True,
+            segments=(SegmentRequest(duration=2),),
+            encoding=Encoding(key_frame_interval=interval),
+        )
+    )
+
+    assert [i for i in range(1, 241) if spec.group(i) > spec.group(i - 1)] == key_frames
 
 
 def test_a_request_with_segments_survives_the_pipe() -> None:

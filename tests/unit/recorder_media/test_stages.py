@@ -51,6 +51,20 @@ def test_silence_is_what_nobody_wrote() -> None:
     assert mixer.silence == 200
 
 
+def test_silence_that_is_held_counts_only_once_it_belongs_to_the_file() -> None:
+    mixer = AudioMixer()
+    mixer.hold(150)
+    mixer.hold(10)  # the first departure counts
+    mixer.read(100)
+    mixer.write(200, tone(5, 50))
+    mixer.read(300)
+    assert mixer.silence == 150
+    mixer.release()
+    assert mixer.silence == 250
+    mixer.read(400)
+    assert mixer.silence == 350
+
+
 def test_samples_that_come_too_late_are_cut_and_reported() -> None:
     mixer = AudioMixer()
     mixer.read(1000)
