@@ -16,6 +16,8 @@ from devstack import build
 from devstack.process import LOOPBACK, ServerProcess, free_port, say
 
 REGION = "us-east-1"
+DOMAIN = "s3.test"
+"""Also answered as `BUCKET.s3.test`, by whoever lets such names mean loopback (RFC 6761 keeps `test` out of DNS)."""
 _HEALTH = "/devstack-health"
 
 
@@ -46,6 +48,11 @@ class S3Server:
         """The process, once started."""
         return [] if self._process is None else [self._process]
 
+    @property
+    def named_endpoint(self) -> str:
+        """The endpoint by a name, below which each bucket has a host name of its own."""
+        return self.endpoint.replace(LOOPBACK, DOMAIN)
+
     def start(self) -> None:
         """Start, create the bucket, return when it answers. Raises ProcessError."""
         binary = build.ensure("versitygw", say=self._progress)["versitygw"]
@@ -62,7 +69,7 @@ class S3Server:
             ]
             if self.access_log is not None:
                 command += ["--access-log", self.access_log]
-            command += ["--health", _HEALTH, "posix"]
+            command += ["--virtual-domain", DOMAIN, "--health", _HEALTH, "posix"]
             # Metadata as files: extended attributes are missing on some temporary file systems.
             command += ["--sidecar", str(metadata), str(data)]
             keys = {"ROOT_ACCESS_KEY_ID": self.access_key, "ROOT_SECRET_ACCESS_KEY": self.secret_key}

@@ -305,6 +305,10 @@ REFUSED: list[tuple[Change, str]] = [
         {"segmentOutputs": [{**PVC, "segmentDuration": 4}, {**PVC, "segmentDuration": 6}]},
         "each segmentDuration must be a multiple of the smallest one",
     ),
+    (
+        {"segmentOutputs": [copy.deepcopy(PVC), {**PVC, "segmentDuration": 6}]},
+        "segmentOutputs: each segmentDuration must be a multiple of the smallest one",
+    ),
     ({**segments(), "advanced": {"audioCodec": "OPUS"}}, "advanced.audioCodec fits no output"),
     ({**segments(), "advanced": {"audioCodec": "AC_MP3"}}, "advanced.audioCodec fits no output"),
     ({"fileOutputs": []}, "spec.fileOutputs"),

@@ -17,8 +17,10 @@ from devstack.mediacheck import check
 from devstack.stack import CLAIM
 from egress_recorder.contract import Manifest
 from egress_recorder.storage import REGISTRY
-from support.scene import Recording, Scene
+from support.all_outputs import Kept
+from support.scene import Scene
 from support.storage_places import LOCAL, PLACES, Place
+from support.stored import Stored
 
 pytestmark = pytest.mark.integration
 
@@ -44,43 +46,64 @@ def trusting_template(scene: Scene, certificate: Path) -> dict[str, Any]:
     }
 
 
-def recorded(scene: Scene, **spec: Any) -> Recording:
-    """Record alice for some seconds, to the end."""
-    with scene.publisher():
-        recording = scene.participant(**spec)
-        recording.until_recording()
-        time.sleep(SECONDS)
-        recording.stop()
-        recording.until_phase("Complete", timeout=60)
-    return recording
+def outputs_of(prefix: str, destination: dict[str, Any]) -> dict[str, Any]:
+    """Return a file, HLS and images from one capture, all to the same place."""
+    hls = {"playlistName": f"{prefix}/hls/all", "livePlaylistName": "live", "segmentDuration": 1}
+    return {
+        "advanced": {"width": 640, "height": 360},
+        "fileOutputs": [{"filepath": f"{prefix}/{{namespace}}/{{name}}-{{part}}", **destination}],
+        "segmentOutputs": [{**hls, "filenamePrefix": "seg", **destination}],
+        "imageOutputs": [{"captureInterval": 1, "filenamePrefix": f"{prefix}/stills/a", **destination}],
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(frozenset(REGISTRY) - LOCAL))
-def test_a_resource_becomes_an_object_of_each_kind(
+def test_file_segments_and_images_of_a_resource_become_objects_of_each_kind(
     kind: str, scene: Scene, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     place = PLACES[kind](tmp_path, request)
     scene.stack.api.create_secret(scene.namespace, "storage-keys", dict(place.secrets))
     prefix = secrets.token_hex(4)
-    output = {"filepath": f"{prefix}/{{namespace}}/{{name}}-{{part}}", **spec_of(place, "storage-keys")}
+    stored, playlist = Stored(place, tmp_path), f"{prefix}/hls/all.m3u8"
     certificate = request.getfixturevalue("certificate").certificate if kind == "http" else None
     template = trusting_template(scene, certificate) if certificate else {}
 
-    recording = recorded(scene, fileOutputs=[output], template=template)
+    with scene.publisher():
+        recording = scene.participant(template=template, **outputs_of(prefix, spec_of(place, "storage-keys")))
+        stored.until_named(playlist, SECONDS)
+        assert recording.status()["phase"] == "Active"
+        assert stored.entries(f"{prefix}/hls/live.m3u8"), "it can be followed while it is recorded"
+        recording.stop()
+        status = recording.until_phase("Complete", timeout=60)
 
-    status = recording.status()
-    [part] = status["parts"]
+    [part] = [part for part in status["parts"] if part["output"] == 0]
     assert part["filename"] == f"{prefix}/{scene.namespace}/alice-1.mp4"
     assert part["location"].endswith(part["filename"])
-    stored = place.open().read(part["filename"])
-    assert stored is not None
-    assert len(stored) == part["size"]
-    file = tmp_path / "stored.mp4"
-    file.write_bytes(stored)
-    assert check(file).duration >= SECONDS - 1
-    manifest = place.open().read(f"{prefix}/{scene.namespace}/{status['egressId']}.json")
-    assert manifest is not None
-    assert Manifest.parse(manifest).files[0].location == part["location"]
+    file = check(stored.fetch(part["filename"]))
+    assert file.path.stat().st_size == part["size"]
+    assert (file.errors, file.streams) == ([], "h264 640x360@30 + aac 2ch")
+    assert file.duration >= SECONDS - 1
+
+    entries, text = stored.entries(playlist), stored.read(playlist).decode()
+    assert text.endswith("#EXT-X-ENDLIST\n")
+    [result] = status["segmentResults"]
+    assert result["segmentCount"] == len(entries)
+    assert result["playlistLocation"].endswith(playlist)
+    hls = stored.segments(playlist)
+    assert hls.errors == []
+    assert hls.counters == file.counters, "the same encoding"
+
+    for directory in (f"{prefix}/{scene.namespace}", f"{prefix}/hls", f"{prefix}/stills"):
+        manifest = Manifest.parse(stored.read(f"{directory}/{status['egressId']}.json"))
+        assert [one.location for one in manifest.files] == [part["location"]]
+        of_segments = [one.filename for one in manifest.playlists[0].segments]
+        assert of_segments == [f"{prefix}/hls/{entry.uri}" for entry in entries]
+        assert len(manifest.images) == status["imageResults"][0]["imageCount"]
+    pictures = [stored.image(one.filename) for one in manifest.images]
+    assert {size for size, _ in pictures} == {(640, 360)}
+    shown = [number for _, number in pictures if number is not None]
+    assert len(shown) >= 2
+    assert set(shown) <= set(file.counters), "frames of the file"
     for secret in place.secrets.values():
         assert secret not in str(recording.get())
 
@@ -147,22 +170,45 @@ def test_deleting_a_recording_whose_file_is_held_gives_it_up(scene: Scene) -> No
 
 
 def test_a_scratch_volume_that_fills_up_costs_a_gap_and_no_media(scene: Scene, tmp_path: Path) -> None:
-    with scene.publisher("--bitrate", "3000"):
-        # The fifth above the recorder's mark is four seconds of this media: on a busy machine it needs some to end the part.
-        recording = scene.participant(template={"scratchSize": "8Mi"})
+    """The file is taken at its end; the storage of the segments is away: they fill the volume with it, and stay in it."""
+    with FaultProxy(scene.stack.s3.endpoint) as proxy, scene.publisher("--bitrate", "3000"):
+        hls = {"playlistName": f"{scene.namespace}/hls/all", "filenamePrefix": "seg", "segmentDuration": 1}
+        recording = scene.participant(
+            # The fifth above the recorder's mark is four seconds of this media: on a busy machine it needs some to end the part.
+            template={"scratchSize": "16Mi"},
+            segmentOutputs=[{**hls, "s3": scene.s3_output(endpoint=proxy.url)["s3"]}],
+        )
+        playlist = f"{scene.namespace}/hls/all.m3u8"
+        recording.until(lambda _: playlist in scene.stack.s3.keys(playlist), 60, "playlist")
+        proxy.stop()
+        before = Kept(recording, tmp_path).entries
         recording.until_reason("ScratchFilling", timeout=120)
-        status = recording.until(lambda s: len(s.get("parts", [])) > 1, 120, "next part")
+        status = recording.until(lambda s: max(p["part"] for p in s["parts"]) > 1, 120, "next part")
         assert status["phase"] == "Active"
+        assert segments_of(status) <= len(Kept(recording, tmp_path).entries), "only what is stored"
+        proxy.start()
         recording.until_recording()
-        time.sleep(1)
+        recording.until(lambda s: segments_of(s) > len(before) + 5, 60, "the segments that waited")
         recording.stop()
         status = recording.until_phase("Complete", timeout=60)
 
-    first, second = status["parts"][:2]
+    first, second = [part for part in status["parts"] if part["output"] == 0][:2]
     assert first["endReason"] == "Scratch volume full"
     assert first["size"] < 8 << 20
-    assert "location" in first
-    assert "location" in second
     assert status["gaps"][0]["reason"] == "Scratch volume full"
     assert "retryCount" not in status  # all in one pod
-    assert all(report.duration > 0 for report in recording.files(tmp_path))
+    kept = Kept(recording, tmp_path)
+    assert kept.entries[: len(before)] == before, "what was stored before is not touched"
+    assert kept.text("hls/all.m3u8").endswith("#EXT-X-ENDLIST\n")
+    assert segments_of(status) == len(kept.entries)
+    files = [check(recording.fetch(part["location"], part["filename"], tmp_path)) for part in (first, second)]
+    runs = kept.segments()
+    assert [report.errors for report in (*files, *runs)] == [[]] * 4
+    assert [report.counters for report in runs] == [report.counters for report in files], (
+        "each picture is in both"
+    )
+
+
+def segments_of(status: dict[str, Any]) -> int:
+    """Return how many segments of the HLS output are stored, as the status tells."""
+    return sum(one.get("segmentCount", 0) for one in status.get("segmentResults", ()))

@@ -15,7 +15,7 @@ import pytest
 from devstack import browser, npm
 from devstack.chromium import Page
 from devstack.livekit import LiveKitServer
-from devstack.mediacheck import check
+from devstack.mediacheck import MediaReport, check
 from devstack.publisher import PublisherProcess
 from egress_recorder.contract import RecorderConfig
 from egress_recorder.playlist import Entry, entries_of
@@ -31,10 +31,17 @@ DURATION = 2
 
 
 class Recording:
-    """A recorder of alice with one HLS output to a volume, in this process."""
+    """A recorder of alice with one HLS output to a volume, in this process; `longer`: with a second one, in that container."""
 
     def __init__(
-        self, server: LiveKitServer, room: str, directory: Path, container: str, suffix: str = "INDEX"
+        self,
+        server: LiveKitServer,
+        room: str,
+        directory: Path,
+        container: str,
+        *,
+        suffix: str = "INDEX",
+        longer: str = "",
     ) -> None:
         self.volume = directory / "volumes" / "claim"
         self.volume.mkdir(parents=True)
@@ -47,6 +54,13 @@ class Recording:
             "suffix": suffix,
             "destination": {"kind": "pvc", "volume": "claim"},
         }
+        second = {
+            "playlist": "long/all.m3u8",
+            "prefix": "long/seg",
+            "duration": 2 * DURATION,
+            "container": longer,
+            "destination": output["destination"],
+        }
         config = RecorderConfig.model_validate(
             {
                 "egress_id": "EG_segments",
@@ -54,7 +68,7 @@ class Recording:
                 "room_name": room,
                 "source": {"kind": "participant", "identity": "alice"},
                 "encoding": {"width": 640, "height": 360},
-                "segments": [output],
+                "segments": [output, second] if longer else [output],
                 "requested_at": datetime.now(UTC),
             }
         )
@@ -74,17 +88,22 @@ class Recording:
 
     @property
     def stored(self) -> int:
-        return sum(one.segment_count for one in self.board.status.segment_results)
+        results = self.board.status.segment_results
+        return sum(one.segment_count for one in results if one.playlist_name == "hls/all.m3u8")
 
-    def entries(self) -> list[Entry]:
-        return entries_of((self.volume / "hls/all.m3u8").read_text())
+    def entries(self, output: str = "hls") -> list[Entry]:
+        return entries_of((self.volume / output / "all.m3u8").read_text())
 
-    def whole(self) -> bytes:
-        """All segments one after the other, after what initialises them."""
-        entries = self.entries()
+    def decoded(self, output: str = "hls") -> MediaReport:
+        """Decode all segments one after the other, after what initialises them."""
+        entries = self.entries(output)
         [init] = {entry.init for entry in entries}
-        header = (self.volume / "hls" / init).read_bytes() if init else b""
-        return header + b"".join((self.volume / "hls" / entry.uri).read_bytes() for entry in entries)
+        header = (self.volume / output / init).read_bytes() if init else b""
+        whole = self.volume / f"{output}{'.mp4' if init else '.ts'}"
+        whole.write_bytes(
+            header + b"".join((self.volume / output / entry.uri).read_bytes() for entry in entries)
+        )
+        return check(whole)
 
 
 def named_at(entry: Entry) -> datetime:
@@ -103,7 +122,8 @@ async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
     container: str,
     suffix: str,
 ) -> None:
-    recording = Recording(livekit_server, room, tmp_path, container, suffix)
+    other = "FMP4" if container == "TS" else "TS"
+    recording = Recording(livekit_server, room, tmp_path, container, suffix=suffix, longer=other)
     running = asyncio.create_task(recording.supervisor.run())
     await recording.until(lambda: recording.board.status.phase == "Active")
     active = time.monotonic()
@@ -128,9 +148,7 @@ async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
         apart = [abs((named_at(entry) - entry.at).total_seconds()) for entry in entries]
         assert max(apart) <= 0.001, "a segment's name is its EXT-X-PROGRAM-DATE-TIME"
         assert {entry.uri.rpartition(".")[2] for entry in entries} == {extension}
-    whole = tmp_path / f"whole.{'ts' if container == 'TS' else 'mp4'}"
-    whole.write_bytes(recording.whole())
-    report = check(whole)
+    report = recording.decoded()
     assert (report.errors, report.streams) == ([], "h264 640x360@30 + aac 2ch")
     assert report.frames == result.progress.frames
     assert np.diff(report.frame_times) == pytest.approx(1 / 30, abs=0.002)
@@ -140,6 +158,22 @@ async def test_segments_of_a_recording_decode_as_one_stream_without_a_gap(
     assert len(report.beeps) >= 6
     assert (recording.volume / "hls/all.m3u8").read_text().endswith("#EXT-X-ENDLIST\n")
     assert first <= DURATION + 2
+    judge_longer(recording, entries, report)
+
+
+def judge_longer(recording: Recording, entries: list[Entry], report: MediaReport) -> None:
+    """The output of the longer duration is the same encoding, cut at every second boundary."""
+    longer = recording.entries("long")
+    assert len(longer) >= 2
+    assert [entry.duration for entry in longer[:-1]] == [2 * DURATION] * (len(longer) - 1)
+    apart = [
+        abs((long.at - short.at).total_seconds()) for long, short in zip(longer, entries[::2], strict=True)
+    ]
+    assert max(apart) < 0.1
+    same = recording.decoded("long")
+    assert (same.errors, same.streams) == ([], report.streams)
+    assert same.counters == report.counters
+    assert same.beeps == pytest.approx(report.beeps, abs=0.003)
 
 
 @pytest.mark.skipif(not (browser.available() and npm.available()), reason="chromium or npm is not installed")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,11 +18,18 @@ import urllib3
 from devstack.aws import AwsIdentity
 from devstack.certificates import Certificate
 from devstack.faultproxy import FaultProxy
-from devstack.s3 import S3Server
+from devstack.s3 import DOMAIN, S3Server
 from devstack.tlsfront import TlsFront
 from egress_recorder.contract import Proxy
 from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
-from egress_recorder.storage import ObjectExistsError, PresigningStorage, Storage, WholeStorage, s3_client
+from egress_recorder.storage import (
+    GrowingStorage,
+    ObjectExistsError,
+    PresigningStorage,
+    Storage,
+    WholeStorage,
+    s3_client,
+)
 from egress_recorder.storage.s3 import S3Storage
 from support.storage_places import PART, s3_place
 
@@ -121,6 +130,47 @@ def test_the_location_is_the_address_that_serves_the_object(
         "get_object", Params={"Bucket": s3_server.bucket, "Key": key}
     )
     assert storage.location(key) == url.partition("?")[0]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the S3 server's domain that were looked up; all of them mean loopback, as its operator's DNS would say."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def look_up(host: str, *arguments: Any, **options: Any) -> Any:
+        if not host.endswith(DOMAIN):
+            return real(host, *arguments, **options)
+        asked.append(host)
+        return real("127.0.0.1", *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return asked
+
+
+@pytest.mark.parametrize(("path_style", "host"), [(False, f"recordings.{DOMAIN}"), (True, DOMAIN)])
+def test_a_bucket_has_a_host_name_below_the_endpoint_unless_path_style_is_asked_for(
+    tmp_path: Path, s3_server: S3Server, names: list[str], key: str, path_style: bool, host: str
+) -> None:
+    place = s3_place(tmp_path, s3_server, endpoint=s3_server.named_endpoint, force_path_style=path_style)
+    storage = place.open()
+    assert isinstance(storage, GrowingStorage)
+    assert isinstance(storage, PresigningStorage)
+
+    begun = storage.begin(key, "video/mp4", part_size=PART)
+    storage.put_part(begun, 1, io.BytesIO(b"media"))
+    [found] = storage.begun(key, "video/mp4")
+    upload = storage.resume(key, found, part_size=PART)
+    storage.complete(upload, storage.list_parts(upload))
+    storage.put(f"{key}.json", b"{}", content_type="application/json")
+
+    with pytest.raises(ObjectExistsError):
+        storage.put(f"{key}.json", b"[]", content_type="application/json")
+    assert (s3_server.read(key), storage.read(f"{key}.json")) == (b"media", b"{}")
+    url = storage.presigned(key, 60)
+    assert url.partition("?")[0] == storage.location(key)
+    assert urllib3.request("GET", url).data == b"media"
+    assert set(names) == {host}
 
 
 # ---- where credentials come from -----------------------------------------------------------------------------

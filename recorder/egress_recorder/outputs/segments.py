@@ -7,15 +7,19 @@ open plays as far as it goes. The packets' times go on over all segments.
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import av
 
 from egress_recorder import fmp4
 from egress_recorder.errors import MediaError
 from egress_recorder.media.packets import EncodedPacket
-from egress_recorder.media.values import Codec, MediaSpec
+from egress_recorder.media.values import Codec, Kind, MediaSpec
 from egress_recorder.outputs.base import ContainerOutput, Format
 from egress_recorder.outputs.mp4 import FRAGMENT_SECONDS
 from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, SegmentRequest, directory_name
@@ -60,7 +64,7 @@ class SegmentOutput:
         self._directory.mkdir()
         self._spec, self._request = spec, request
         self._open: ContainerOutput | None = None
-        self._main = "video" if spec.video else "audio"
+        self._main: Kind = "video" if spec.video else "audio"
         self._number, self._start, self._end = 0, 0.0, 0.0
         self._fresh = True
         self._before = 0
@@ -88,7 +92,8 @@ class SegmentOutput:
         if self._open is None:
             self._begin(packet)
         assert self._open is not None
-        self._open.write(packet)
+        with self._untorn(self._open):
+            self._open.write(packet)
         if packet.kind == self._main:
             # Sound may come before the first picture, and belongs to its segment.
             self._start = packet.file_time if self._fresh else self._start
@@ -119,19 +124,62 @@ class SegmentOutput:
         segment, self._open = self._open, None
         if segment is None:
             return
-        segment.close()
+        try:
+            with self._untorn(segment):
+                segment.close()
+        except MediaError:
+            self._tell(segment, self._end)
+            raise
+        self._tell(segment, end)
+
+    @contextmanager
+    def _untorn(self, segment: ContainerOutput) -> Iterator[None]:
+        """Where a packet cannot be written, leave those that are whole: a full disk takes half of one, at which players stop.
+
+        Files are copied into clean ones instead (`finalize`), for which a full disk may have no room.
+        """
+        whole = segment.bytes_written
+        try:
+            yield
+        except MediaError:
+            path = self._directory / segment.filename
+            # After an error libavformat writes no more into a file: its end stays where it is put.
+            with suppress(OSError):
+                os.truncate(path, whole)
+            # What the muxer still held is not in it.
+            self._end = _end_of(path, self._main)
+            raise
+
+    def _tell(self, segment: ContainerOutput, end: float) -> None:
+        """Hand out a segment, when it has any media."""
         size = segment.bytes_written
-        if size:
-            self._before += size
-            if self._request.container == "FMP4":
-                size -= fmp4.header_size(self._directory / segment.filename)
-            self._done.append(
-                ClosedSegment(
-                    number=self._number,
-                    name=segment.filename,
-                    start=self._start,
-                    duration=end - self._start,
-                    size=size,
-                )
+        if not size or end <= self._start:
+            return
+        self._before += size
+        if self._request.container == "FMP4":
+            size -= fmp4.header_size(self._directory / segment.filename)
+        self._done.append(
+            ClosedSegment(
+                number=self._number,
+                name=segment.filename,
+                start=self._start,
+                duration=end - self._start,
+                size=size,
             )
-            self._number += 1
+        )
+        self._number += 1
+
+
+def _end_of(path: Path, kind: Kind) -> float:
+    """Return the file time, seconds, up to which a segment has media of a kind; 0 when it has none."""
+    try:
+        with av.open(str(path)) as container:
+            stream = next(stream for stream in container.streams if stream.type == kind)
+            ends = [
+                (packet.pts + (packet.duration or 0)) * packet.time_base
+                for packet in container.demux(stream)
+                if packet.pts is not None
+            ]
+    except (av.FFmpegError, OSError, StopIteration):
+        return 0.0
+    return float(max(ends, default=0))

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from egress_recorder.errors import UnreachableError
+from egress_recorder.playlist import entries_of
 from egress_recorder.supervisor.salvage import salvage
 from egress_recorder.supervisor.scratch import measure
 from support.supervisor_bench import Bench
@@ -114,6 +115,84 @@ async def test_a_stop_while_it_waits_for_room_ends_the_recording(bench: Bench) -
     result = await running
 
     assert (result.phase, [part.part for part in result.parts]) == ("Complete", [1])
+
+
+HLS = {
+    "outputs": [],
+    "segments": [
+        {
+            "playlist": "all.m3u8",
+            "prefix": "seg",
+            "duration": 2,
+            "destination": {"kind": "pvc", "volume": "claim"},
+        }
+    ],
+}
+
+
+def named(bench: Bench) -> list[tuple[str, bool]]:
+    """What the playlist names, and where a discontinuity begins; each must be there whole, and the playlist be closed."""
+    text = (bench.volume / "all.m3u8").read_text()
+    assert text.endswith("#EXT-X-ENDLIST\n")
+    entries = entries_of(text)
+    for entry in entries:
+        assert (bench.volume / entry.uri).read_bytes() == b"S" * BLOCK, entry.uri
+    return [(entry.uri, entry.discontinuity) for entry in entries]
+
+
+async def test_segments_that_no_storage_takes_fill_the_volume_and_none_is_lost(bench: Bench) -> None:
+    bench.settings = replace(bench.settings, retry=replace(bench.settings.retry, total=3600.0))
+    full = {"media": BLOCK, "segments": 5, "then": "wait"}
+    supervisor = bench.supervisor(full, {**full, "segments": 1, "then": "end"}, scratchSize=4 * BLOCK, **HLS)
+    bench.storage.part_faults = [UnreachableError("no answer")] * 100_000
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(10):
+        while "waiting for uploads" not in bench.board.status.message:
+            await bench.board.after(bench.board.status.sequence, 5)
+    assert "ScratchPressure" in bench.board.status.troubles
+
+    bench.storage.part_faults.clear()
+    result = await running
+
+    assert (result.phase, result.error, dict(result.troubles)) == ("Complete", "", {})
+    assert named(bench) == [
+        *((f"seg_{number:05d}.ts", False) for number in range(5)),
+        ("seg-p2_00000.ts", True),
+    ]
+    assert [(part.part, part.end_reason, part.size) for part in result.parts] == [
+        (1, "Scratch volume full", 5 * BLOCK),
+        (2, "Source closed", BLOCK),
+    ]
+
+
+async def test_segments_that_a_full_volume_ends_are_named_up_to_there_and_the_file_goes_on(
+    bench: Bench,
+) -> None:
+    file = {"filepath": "a.mp4", "destination": {"kind": "pvc", "volume": "claim"}}
+    full = {"segments-0": "writing 00003.ts failed: No space left on device"}
+    supervisor = bench.supervisor(
+        {"media": BLOCK, "segments": 3, "problems": full, "ended": {"problems": full}, "then": "wait"},
+        **{**HLS, "outputs": [file]},
+    )
+    running = asyncio.create_task(supervisor.run())
+    async with asyncio.timeout(10):
+        while "OutputCut" not in bench.board.status.troubles:
+            await bench.board.after(bench.board.status.sequence, 5)
+    assert bench.board.status.recording
+    supervisor.stop()
+    result = await running
+
+    assert (result.phase, result.error_code) == ("Failed", 500)
+    assert (
+        result.error == f"{full['segments-0']}; what was written before is kept, the other files are complete"
+    )
+    assert named(bench) == [(f"seg_{number:05d}.ts", False) for number in range(3)]
+    assert result.segment_results[0].segment_count == 3
+    assert (bench.volume / "a.mp4").read_bytes() == b"M" * BLOCK
+    assert [(part.filename, bool(part.location)) for part in result.parts] == [
+        ("a.mp4", True),
+        ("all.m3u8", True),
+    ]
 
 
 async def test_a_crashed_file_that_cannot_be_copied_is_uploaded_as_it_is(tmp_path: Path) -> None:

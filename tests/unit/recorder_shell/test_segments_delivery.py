@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from egress_recorder.contract import Manifest, RecorderResult
-from egress_recorder.errors import AuthorizationError, UnreachableError
+from egress_recorder.errors import AuthorizationError, ConfigurationError, UnreachableError
 from egress_recorder.playlist import entries_of
 from support.supervisor_bench import Bench, until_recording
 
@@ -342,6 +342,17 @@ async def test_what_no_storage_takes_until_the_end_fails_the_recording_and_stays
     result = await bench.run({"media": 10, "segments": 1, "then": "end"}, **hls())
     assert (result.phase, result.error) == ("Failed", "upload failed: no answer")
     assert len(list(bench.settings.scratch.rglob("*.ts"))) == 1
+
+
+async def test_durations_that_share_no_key_frames_are_refused_with_the_field_before_the_room_is_joined(
+    bench: Bench,
+) -> None:
+    [output] = hls()["segments"]
+    other = {**output, "playlist": "other.m3u8", "prefix": "other", "duration": 3}
+    with pytest.raises(
+        ConfigurationError, match="segmentOutputs: segmentDuration 3 is no multiple of the smallest one, 2"
+    ):
+        bench.supervisor({"then": "wait"}, outputs=[], segments=[output, other])
 
 
 async def test_a_refused_destination_ends_it_before_there_is_media(bench: Bench) -> None:
