@@ -147,7 +147,7 @@ class Page:
         raise BrowserError("the browser has no network process")
 
     def serve(self, name: str, path: Path) -> None:
-        """Serve a further file as `/files/NAME`."""
+        """Serve a further file as `/files/NAME`, or a directory."""
         self._server.serve(name, path)
 
     def resize(self, width: int, height: int, *, timeout: float = 5.0) -> None:

@@ -170,10 +170,10 @@ def _judge(path: Path, seconds: float) -> bool:
     say(report.summary())
     problems = list(_problems(report, seconds))
     if browser.available():
-        playback = browser.play(path)
+        playback = browser.play(path, report=report)
         say(f"  in Chromium: {playback.summary()}")
         if not playback.plays:
-            problems.append("Chromium does not play it to its end")
+            problems.append("Chromium does not play it to its end as it is")
     else:
         say("  in a browser: not tried, no Chromium is installed")
     for problem in problems:

@@ -51,6 +51,8 @@ class MediaReport:
     audio: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32))
     """(channels, samples) at 48 kHz from media time 0."""
     errors: list[str] = field(default_factory=list)
+    sent_widths: tuple[int, ...] = ()
+    """Widths that publishers drew at, where pictures were scaled by an odd factor."""
 
     @property
     def frames(self) -> int:
@@ -133,7 +135,7 @@ def check(path: str | Path, sent_widths: Sequence[int] = ()) -> MediaReport:
 
     `sent_widths`: widths that publishers drew at, needed only where a picture was scaled by an odd factor.
     """
-    report = MediaReport(Path(path))
+    report = MediaReport(Path(path), sent_widths=tuple(sent_widths))
     with av.open(str(path)) as container:
         report.duration = (container.duration or 0) / 1_000_000
         if container.streams.video:
@@ -204,6 +206,13 @@ def _read_picture(
         (found for width in sent_widths if (found := testpattern.read_counter(luma, width)) is not None), None
     )
     return number, number is not None and testpattern.read_flash(luma)
+
+
+def number_in(rgba: bytes, width: int, height: int, sent_widths: Sequence[int] = ()) -> int | None:
+    """Return the number that a picture shows; pixels as a canvas has them."""
+    pixels = np.frombuffer(rgba, np.uint8).reshape(height, width, 4)
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgba").reformat(format="yuv420p")
+    return _read_picture(MediaReport(Path()), frame, (*sent_widths, None))[0]
 
 
 def plane_of(frame: av.VideoFrame, index: int) -> testpattern.Luma:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from devstack.process import LOOPBACK
@@ -61,13 +61,23 @@ class PageServer:
         return self._server.server_port
 
     def serve(self, name: str, path: Path) -> None:
-        """Serve a further file as `/files/NAME`."""
+        """Serve a further file as `/files/NAME`; of a directory everything in it, also what comes later."""
         self._files[f"/files/{name}"] = path
 
     def close(self) -> None:
         """End the server."""
         self._server.shutdown()
         self._server.server_close()
+
+    def _find(self, address: str) -> Path | None:
+        if (path := self._files.get(address)) is not None:
+            return path
+        asked = PurePosixPath(address)
+        for parent in asked.parents:
+            directory = self._files.get(str(parent))
+            if directory is not None and ".." not in asked.parts:
+                return directory / asked.relative_to(parent)
+        return None
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         server = self
@@ -83,7 +93,7 @@ class PageServer:
                 if self.path == "/settings":
                     self._answer(HTTPStatus.OK, server._settings, "application/json")
                     return
-                path = server._files.get(self.path)
+                path = server._find(self.path)
                 if path is None or not path.is_file():
                     self._answer(HTTPStatus.NOT_FOUND, b"", "text/plain")
                     return

@@ -21,7 +21,7 @@ from devstack.conformance import plan
 from devstack.conformance.case import Case
 from devstack.conformance.judge import judge
 from devstack.conformance.judge_container import Remains
-from devstack.conformance.observe import observe
+from devstack.conformance.observe import Observation, observe
 from devstack.conformance.outcome import Outcome
 from devstack.conformance.recording import Recording
 from devstack.conformance.scene import Scene
@@ -145,9 +145,9 @@ class Suite:
         if scene is not None and not outcome.failure:
             try:
                 for recording in scene.recordings:
-                    _judge(outcome, scene, recording)
+                    seen = _judge(outcome, scene, recording)
                     if play:
-                        self._play(outcome, recording)
+                        self._play(outcome, seen)
             except Exception as error:  # noqa: BLE001 - a file that cannot be judged is a result as well
                 _fail(outcome, error, self.directory / outcome.case.name)
         reason = f", {outcome.skipped}" if outcome.skipped else f" ({outcome.seconds:.0f} s)"
@@ -156,12 +156,12 @@ class Suite:
             self._progress(f"    {line}")
         return outcome
 
-    def _play(self, outcome: Outcome, recording: Recording) -> None:
+    def _play(self, outcome: Outcome, seen: Observation) -> None:
         """One browser for all files: its start costs more than a short file."""
         if self._player is None:
             self._player = browser.Player().__enter__()
-        for file in recording.files():
-            playback = self._player.play(file.path)
+        for piece in seen.pieces:
+            playback = self._player.play(piece.report.path, report=piece.report)
             outcome.played += playback.plays
             if not playback.plays:
                 outcome.verdicts[-1].problems.append(f"Chromium: {playback.summary()}")
@@ -188,7 +188,7 @@ def _fail(outcome: Outcome, error: Exception, directory: Path) -> None:
     (directory / "traceback.txt").write_text("".join(traceback.format_exception(error)))
 
 
-def _judge(outcome: Outcome, scene: Scene, recording: Recording) -> None:
+def _judge(outcome: Outcome, scene: Scene, recording: Recording) -> Observation:
     case, files = outcome.case, recording.files()
     end = recording.expected_end or recording.stopped_at or last_departure(scene.log, recording)
     wanted = plan.build(scene.log, recording.selection, (recording.ready_at, end), case.grace)
@@ -207,6 +207,7 @@ def _judge(outcome: Outcome, scene: Scene, recording: Recording) -> None:
     outcome.files += [file.path for file in files]
     if seen.pieces:
         outcome.strips.append(strip(wanted, seen, files))
+    return seen
 
 
 def last_departure(log: plan.Log, recording: Recording) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import numpy as np
 import pytest
 
 from devstack import browser, testpattern
-from support.realtime import REALTIME
+from devstack.playback import STALL
+from devstack.tones import HEARD, NOT_HEARD
+from support.realtime import MEASURES, REALTIME
 
 pytestmark = [
     pytest.mark.integration,
     REALTIME,
+    MEASURES,
     pytest.mark.skipif(not browser.available(), reason="no chromium or google-chrome is installed"),
 ]
 SECONDS, WIDTH, HEIGHT, FRAMERATE = 5, 320, 180, 30
@@ -50,13 +54,27 @@ def player() -> Iterator[browser.Player]:
         yield running
 
 
-def test_a_good_file_plays_from_everywhere_to_its_end(player: browser.Player, movie: Path) -> None:
+def test_a_good_file_plays_from_everywhere_to_its_end_and_is_seen_and_heard(
+    player: browser.Player, movie: Path
+) -> None:
     playback = player.play(movie)
     assert playback.plays, playback.summary()
     assert playback.duration == pytest.approx(SECONDS, abs=0.1)
     assert (playback.width, playback.height) == (WIDTH, HEIGHT)
     assert playback.frames >= SECONDS * FRAMERATE, "all of it is decoded, not only what the seeks show"
     assert playback.audio_bytes > 0
+    assert playback.numbers == pytest.approx([0, 30, 60, 90, 120], abs=1)
+    assert playback.level(testpattern.LEFT_TONE) >= HEARD
+    assert playback.level(testpattern.VARIANTS[1].left) < NOT_HEARD
+    assert playback.stalled <= STALL
+
+    # The same playing of another file: other pictures, no sound.
+    truth = playback.truth
+    assert truth is not None
+    numbers = tuple(number and number + 5 for number in truth.numbers)
+    assert "shows number" in replace(playback, truth=replace(truth, numbers=numbers)).problem
+    silent = replace(truth, sound=np.zeros_like(truth.sound))
+    assert "Hz is heard at" in replace(playback, truth=silent).problem
 
 
 def test_a_file_without_its_beginning_does_not_play(

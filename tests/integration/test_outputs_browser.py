@@ -1,4 +1,7 @@
-"""Every type of file plays in a real browser, also what a killed recorder left: PyAV skips what a browser refuses."""
+"""Every type of file plays in a real browser, also what a killed recorder left: PyAV skips what a browser refuses.
+
+Picture numbers from a canvas and the sound by an AnalyserNode are those that decoding the file shows, without a stall.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from devstack import browser
+from devstack import browser, testpattern
+from devstack.tones import HEARD, NOT_HEARD
 from egress_recorder import finalize
 from egress_recorder.filetypes import FileType, scratch_name
 from egress_recorder.media.values import MediaSpec
 from egress_recorder.outputs import OUTPUTS
 from support.encoded import CASES, SECONDS, in_child, packets
-from support.realtime import REALTIME
+from support.realtime import MEASURES, REALTIME
 
 pytestmark = [
     pytest.mark.integration,
     REALTIME,
+    MEASURES,
     pytest.mark.skipif(not browser.available(), reason="no chromium or google-chrome is installed"),
 ]
 
@@ -57,3 +62,8 @@ def test_a_browser_plays_it_closed_killed_and_finalised(
         assert playback.duration == pytest.approx(SECONDS, abs=0.45)
         assert bool(playback.audio_bytes) == spec.audio
         assert bool(playback.frames) == spec.video
+        # What is compared with the file must be there at all, everywhere.
+        assert all((number is not None) == spec.video for number in playback.numbers)
+        for frequency in (testpattern.LEFT_TONE, testpattern.RIGHT_TONE):
+            level = playback.level(frequency)
+            assert level >= HEARD if spec.audio else level < NOT_HEARD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from livekit.protocol import egress as livekit_egress
 
 from devstack import testpattern
 from devstack.mediacheck import MediaReport, check, plane_of
+from devstack.playback import Truth
 from egress_recorder.playlist import Entry, entries_of
 from support.scene import Recording, Scene
 
 RATE, SEGMENT = 30, 2
 """Pictures per second; seconds of a segment. An image is made every second."""
+HLS = {"hls": "HLS_PROTOCOL", "fmp4": "HLS_FMP4_PROTOCOL"}
+"""Folder and protocol of each playlist with its segments."""
 OWN = {"streamResults": {"key", "id", "output"}}
 """Fields of results that LiveKit does not have."""
 RESULTS = {
@@ -29,7 +32,7 @@ RESULTS = {
 
 
 def start(scene: Scene, stream: str) -> Recording:
-    """Record alice as MP4 and OGG, HLS, images and to the URL of a stream: all at once, all on S3."""
+    """Record alice as MP4 and OGG, HLS of both kinds, images and to the URL of a stream: all at once, all on S3."""
     bucket = {"s3": scene.s3_output()["s3"]}
     return scene.participant(
         # Beside a stream the interval shortens the segments: to whole seconds of it (docs/encoding.md, LiveKit's rule).
@@ -37,12 +40,14 @@ def start(scene: Scene, stream: str) -> Recording:
         fileOutputs=[scene.s3_output("a"), {**scene.s3_output("a"), "fileType": "OGG"}],
         segmentOutputs=[
             {
-                "playlistName": f"{scene.namespace}/hls/all",
+                "playlistName": f"{scene.namespace}/{folder}/all",
                 "livePlaylistName": "live",
                 "filenamePrefix": "seg",
                 "segmentDuration": 2 * SEGMENT,
+                "protocol": protocol,
                 **bucket,
             }
+            for folder, protocol in HLS.items()
         ],
         imageOutputs=[{"captureInterval": 1, "filenamePrefix": f"{scene.namespace}/stills/a", **bucket}],
         streamOutputs=[{"urls": [stream]}],
@@ -50,11 +55,11 @@ def start(scene: Scene, stream: str) -> Recording:
 
 
 def stored_enough(status: dict[str, Any], *, segments: int, images: int) -> bool:
-    """Whether so many segments and images are stored and the receiver has taken the stream."""
+    """Whether so many segments of each HLS output and images are stored and the receiver has taken the stream."""
     counts = [one.get("segmentCount", 0) for one in status.get("segmentResults", ())]
     stills = [one.get("imageCount", 0) for one in status.get("imageResults", ())]
     streams = ["startedAt" in one for one in status.get("streamResults", ())]
-    return counts >= [segments] and stills >= [images] and streams == [True]
+    return len(counts) == len(HLS) and min(counts) >= segments and stills >= [images] and streams == [True]
 
 
 @dataclass
@@ -89,26 +94,17 @@ class Kept:
 
     def fetch(self, name: str) -> Path:
         """Copy an object to the disk."""
-        return self.recording.stack.s3.download(self._prefix + name, self.directory / Path(name).name)
+        target = self.directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return self.recording.stack.s3.download(self._prefix + name, target)
 
-    @cached_property
-    def entries(self) -> list[Entry]:
-        """Of the main playlist."""
-        return entries_of(self.text("hls/all.m3u8"))
+    def entries(self, folder: str) -> list[Entry]:
+        """Of a main playlist."""
+        return entries_of(self.text(f"{folder}/all.m3u8"))
 
-    def segments(self) -> list[MediaReport]:
-        """Decode the segments up to each discontinuity as one stream."""
-        runs: list[list[Entry]] = []
-        for entry in self.entries:
-            if entry.discontinuity or not runs:
-                runs.append([])
-            runs[-1].append(entry)
-        reports = []
-        for number, run in enumerate(runs):
-            whole = self.directory / f"whole-{number}.ts"
-            whole.write_bytes(b"".join(self.fetch(f"hls/{entry.uri}").read_bytes() for entry in run))
-            reports.append(check(whole))
-        return reports
+    def hls(self, folder: str) -> Hls:
+        """Copy an ended HLS output and decode it."""
+        return Hls(self.fetch(f"{folder}/all.m3u8"), self)
 
     def manifest(self) -> dict[str, Any]:
         """The one beside the files."""
@@ -121,6 +117,50 @@ class Kept:
             counter_of(self.fetch(image["filename"].removeprefix(self._prefix)))
             for image in self.manifest()["images"]
         ]
+
+
+class Hls:
+    """An ended HLS output on the disk. A run goes up to a discontinuity; decoded are its pieces, up to another EXT-X-MAP each.
+
+    (A segment that a kill cut is made whole by another process, and comes with a map of its own.)
+    """
+
+    def __init__(self, playlist: Path, kept: Kept) -> None:
+        self.playlist = playlist
+        self.entries = entries_of(playlist.read_text())
+        self.begins = [0.0]
+        """Of each run, seconds of the playlist."""
+        placed: list[tuple[tuple[int, str], str]] = []
+        end = 0.0
+        for entry in self.entries:
+            if entry.discontinuity and end:
+                self.begins.append(end)
+            placed.append(((len(self.begins) - 1, entry.init), entry.uri))
+            end += entry.duration
+        self.runs: list[list[MediaReport]] = [[] for _ in self.begins]
+        folder = playlist.parent
+        for (run, init), piece in groupby(placed, key=lambda one: one[0]):
+            names = [*([init] if init else []), *(uri for _, uri in piece)]
+            number = len(self.runs[run])
+            whole = folder.with_name(f"{folder.name}-{run}-{number}{'.mp4' if init else '.ts'}")
+            whole.write_bytes(b"".join(kept.fetch(f"{folder.name}/{name}").read_bytes() for name in names))
+            self.runs[run].append(check(whole))
+
+    @property
+    def errors(self) -> list[str]:
+        """Of all pieces."""
+        return [error for run in self.runs for report in run for error in report.errors]
+
+    def counters(self, run: int) -> list[int | None]:
+        """Of all pictures of a run."""
+        return [number for report in self.runs[run] for number in report.counters]
+
+    @property
+    def truth(self) -> Truth:
+        """What a player of the whole playlist has to show."""
+        return Truth.of(
+            *((begin, piece) for begin, run in zip(self.begins, self.runs, strict=True) for piece in run)
+        )
 
 
 def counter_of(image: Path) -> int | None:
