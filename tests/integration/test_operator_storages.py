@@ -174,39 +174,40 @@ def test_a_scratch_volume_that_fills_up_costs_a_gap_and_no_media(scene: Scene, t
     with FaultProxy(scene.stack.s3.endpoint) as proxy, scene.publisher("--bitrate", "3000"):
         hls = {"playlistName": f"{scene.namespace}/hls/all", "filenamePrefix": "seg", "segmentDuration": 1}
         recording = scene.participant(
-            # The fifth above the recorder's mark is four seconds of this media: on a busy machine it needs some to end the part.
-            template={"scratchSize": "16Mi"},
+            # The fifth above the recorder's mark is three seconds of this media: on a busy machine it needs some to end the part.
+            template={"scratchSize": "12Mi"},
             segmentOutputs=[{**hls, "s3": scene.s3_output(endpoint=proxy.url)["s3"]}],
         )
         playlist = f"{scene.namespace}/hls/all.m3u8"
         recording.until(lambda _: playlist in scene.stack.s3.keys(playlist), 60, "playlist")
         proxy.stop()
-        before = Kept(recording, tmp_path).entries
+        before = Kept(recording, tmp_path).entries("hls")
         recording.until_reason("ScratchFilling", timeout=120)
         status = recording.until(lambda s: max(p["part"] for p in s["parts"]) > 1, 120, "next part")
         assert status["phase"] == "Active"
-        assert segments_of(status) <= len(Kept(recording, tmp_path).entries), "only what is stored"
+        assert segments_of(status) <= len(Kept(recording, tmp_path).entries("hls")), "only what is stored"
         proxy.start()
         recording.until_recording()
-        recording.until(lambda s: segments_of(s) > len(before) + 5, 60, "the segments that waited")
+        time.sleep(1)
         recording.stop()
         status = recording.until_phase("Complete", timeout=60)
 
-    first, second = [part for part in status["parts"] if part["output"] == 0][:2]
-    assert first["endReason"] == "Scratch volume full"
-    assert first["size"] < 8 << 20
+    parts = [part for part in status["parts"] if part["output"] == 0]
+    assert parts[0]["endReason"] == "Scratch volume full"
+    assert parts[0]["size"] < 8 << 20
+    assert len(parts) >= 2  # the segments may fill it again before they are tried again
     assert status["gaps"][0]["reason"] == "Scratch volume full"
     assert "retryCount" not in status  # all in one pod
     kept = Kept(recording, tmp_path)
-    assert kept.entries[: len(before)] == before, "what was stored before is not touched"
+    hls = kept.hls("hls")
+    assert hls.entries[: len(before)] == before, "what was stored before is not touched"
     assert kept.text("hls/all.m3u8").endswith("#EXT-X-ENDLIST\n")
-    assert segments_of(status) == len(kept.entries)
-    files = [check(recording.fetch(part["location"], part["filename"], tmp_path)) for part in (first, second)]
-    runs = kept.segments()
-    assert [report.errors for report in (*files, *runs)] == [[]] * 4
-    assert [report.counters for report in runs] == [report.counters for report in files], (
-        "each picture is in both"
-    )
+    assert segments_of(status) == len(hls.entries)
+    files = [check(recording.fetch(part["location"], part["filename"], tmp_path)) for part in parts]
+    assert [report.errors for report in files] == [[] for _ in files]
+    assert hls.errors == []
+    runs = [hls.counters(run) for run in range(len(hls.runs))]
+    assert runs == [report.counters for report in files], "each picture is in both"
 
 
 def segments_of(status: dict[str, Any]) -> int:
