@@ -74,7 +74,8 @@ def test_a_good_file_plays_from_everywhere_to_its_end_and_is_seen_and_heard(
     numbers = tuple(number and number + 5 for number in truth.numbers)
     assert "shows number" in replace(playback, truth=replace(truth, numbers=numbers)).problem
     silent = replace(truth, sound=np.zeros_like(truth.sound))
-    assert "Hz is heard at" in replace(playback, truth=silent).problem
+    # Which of both is noticed first, a beep or a tone, is a matter of when the analyser looked.
+    assert "where the file has none" in replace(playback, truth=silent).problem
 
 
 def test_a_file_without_its_beginning_does_not_play(
