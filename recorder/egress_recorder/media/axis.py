@@ -14,9 +14,9 @@ from collections.abc import Iterable
 
 RATE, RATE_MOST, SHARE = 0.0005, 0.005, 0.4
 """Seconds per second by which the axis is moved: this share of the lateness, within these limits."""
-YOUNG, RATE_YOUNG, SHARE_YOUNG = 15.0, 0.01, 1.0
-"""Seconds from the beginning in which it goes faster: jitter buffers find their size then, the phase changes with it, and what
-is off for the first five seconds is what a viewer sees of a sync. 1 % is a sixth of a semitone."""
+YOUNG, SHARE_YOUNG = 15.0, 1.0
+"""Seconds from the beginning in which it is more of it: jitter buffers find their size then, the phase changes with it, and
+the first five seconds are what a viewer sees of a sync. The limit stays: at twice of it a steady tone wavers (seen)."""
 MOST, DEADBAND = 0.05, 0.002
 """Seconds by which it may be moved slowly (never more than a tick), and of lateness for which it is not moved."""
 AGREEMENT = 0.5
@@ -67,8 +67,8 @@ class Axis:
         self._age += elapsed
         if abs(lateness) < DEADBAND or not live:
             return 0.0
-        most, share = (RATE_YOUNG, SHARE_YOUNG) if self._age < YOUNG else (RATE_MOST, SHARE)
-        limit = elapsed * max(RATE, min(most, share * abs(lateness)))
+        share = SHARE_YOUNG if self._age < YOUNG else SHARE
+        limit = elapsed * max(RATE, min(RATE_MOST, share * abs(lateness)))
         wanted = self._slewed + max(-limit, min(limit, lateness))
         before, self._slewed = self._slewed, max(-self._most, min(self._most, wanted))
         self.moved += self._slewed - before
