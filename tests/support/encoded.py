@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
@@ -70,10 +72,22 @@ def packets(spec: MediaSpec) -> tuple[EncodedPacket, ...]:
     return tuple(sorted((*sound, *(pictures() if spec.video else ())), key=lambda packet: packet.file_time))
 
 
+CHILD_DEADLINE = 60
+"""Seconds after which a child is ended by SIGALRM: a test that waits for it fails, instead of the suite."""
+
+
 def in_child(work: Callable[[], None]) -> int:
-    """Run this in a forked process; return its exit code, negative for a signal."""
+    """Run this in a forked process; return its exit code, negative for a signal (SIGALRM: it took too long).
+
+    What is garbage here is never collected there: letting go of a decoder joins its threads, which a fork does
+    not have, and so never returns.
+    """
     child = os.fork()
     if not child:
+        gc.freeze()
+        # pytest-timeout has a handler in Python, which a call that never returns never lets run.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(CHILD_DEADLINE)
         try:
             work()
         finally:
