@@ -61,8 +61,7 @@ Each publisher draws in its own colour, numbers its pictures, flashes and beeps 
 * Holes in the sound: each of more than 0.5 s lies where the manifest lists one. The manifest has no places of shorter ones, it counts them: together they are no
   more than what it counts as silence beyond the times that it lists without any track.
 * The manifest's account: at every time of the file the planned tracks (identity and source) are listed, live or muted, and no others; where nobody publishes for more
-  than 0.5 s it lists a gap, and nowhere else. A publisher that is killed may be listed until the server gives it up: its picture as stalled, its sound as live, because
-  the receiver delivers silence.
+  than 0.5 s it lists a gap, and nowhere else. A publisher that is killed may be listed until the server gives it up, as stalled.
 * Exit code, phase, end reason, number of files, gaps, length, size, codec, profile, frame grid and bitrate (≤ {bitrate:g} of what was asked) are as planned.
 * The first media is recorded within {start:g} s of recorder and track being there. A recorder that waits is measured from the moment at which it sees the track, to the first
   media and to the first picture. The file ends within {end:g} s of the planned end.

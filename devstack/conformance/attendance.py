@@ -42,9 +42,9 @@ class Attendance:
     muted: Counter[Group] = field(default_factory=Counter)
     """Muted after they had been heard or seen: a track is in the manifest from its first media on."""
     doubtful: Counter[Group] = field(default_factory=Counter)
-    """Held, muted from the start on, or sound that is gone without a word: may be there or not."""
+    """Held, or muted from the start on: may be there or not."""
     stopped: Counter[Group] = field(default_factory=Counter)
-    """Pictures that are gone without a word: until the server knows it, their track is there, but stalled."""
+    """Gone without a word: until the server knows it, their track is there, but stalled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def _attendance(
             out.muted[group] += 1
         elif state == "live":
             out.live[group] += 1
-        elif state == "abrupt" and kind == "video":
+        elif state == "abrupt":
             out.stopped[group] += 1
         else:
             out.doubtful[group] += 1
@@ -135,7 +135,7 @@ def presence(log: Log, selection: Selection, spans: Sequence[tuple[float, float]
         }
         if "live" in states:
             out.append(Presence(begin, end, there=True))
-        elif states <= {"gone"}:
+        elif states <= {"gone", "abrupt"}:
             out.append(Presence(begin, end, there=False))
     return out
 

@@ -10,62 +10,19 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
+from egress_recorder.media.openspan import OpenSpan, media_time, told
 from egress_recorder.media.values import Kind
-from egress_recorder.spans import MediaGap, SizeChange, Span, TrackSpan
+from egress_recorder.spans import MediaGap, TrackSpan
 from egress_recorder.vocabulary import Track
 
 HOLE = 0.5
 """Seconds without media that are told; less is jitter."""
-MAX_ENTRIES = 100
-"""Of each list of one span; the newest stay."""
 MAX_GAPS = 1000
 """Gaps that wait to be taken."""
 NO_MEDIA = "no media"
 REASON_REACH = 1.0
 """Seconds by which a reason may be told before its gap begins (media on its way still arrives)."""
-
-
-@dataclass(slots=True)
-class _Open:
-    number: int
-    track: str
-    kind: Kind
-    still: bool
-    info: Track | None
-    first: float | None = None
-    last: float = 0.0
-    end: float | None = None
-    size: tuple[int, int] = (0, 0)
-    muted_at: float | None = None
-    first_size: tuple[int, int] = (0, 0)
-    mutes: deque[tuple[float, float | None]] = field(default_factory=deque)
-    stalls: deque[tuple[float, float | None]] = field(default_factory=deque)
-    sizes: deque[tuple[float, int, int]] = field(default_factory=deque)
-    omitted: int = 0
-
-    @property
-    def covers(self) -> bool:
-        """True while its silence or its standing picture is what was published."""
-        return self.muted_at is not None or (self.still and self.first is not None)
-
-    def note(self, entries: deque[tuple[float, float | None]], start: float, end: float) -> None:
-        entries.append((start, end))
-        self._bound(entries)
-
-    def resized(self, at: float, size: tuple[int, int]) -> None:
-        if self.size == (0, 0):
-            self.first_size = size
-        else:
-            self.sizes.append((at, *size))
-            self._bound(self.sizes)
-        self.size = size
-
-    def _bound(self, entries: deque[tuple[float, float | None]] | deque[tuple[float, int, int]]) -> None:
-        if len(entries) > MAX_ENTRIES:
-            entries.popleft()
-            self.omitted += 1
 
 
 class Journal:
@@ -74,8 +31,8 @@ class Journal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._numbers = 0
-        self._open: dict[str, _Open] = {}
-        self._changed: dict[int, _Open] = {}
+        self._open: dict[str, OpenSpan] = {}
+        self._changed: dict[int, OpenSpan] = {}
         self._known: dict[str, Track] = {}
         self._covered: float | None = None
         self._gaps: deque[tuple[float, float, str]] = deque(maxlen=MAX_GAPS)
@@ -104,7 +61,7 @@ class Journal:
         """A track begins; it is in the file from its first media on."""
         with self._lock:
             self._numbers += 1
-            self._open[track] = _Open(self._numbers, track, kind, still, self._known.get(track))
+            self._open[track] = OpenSpan(self._numbers, track, kind, still, self._known.get(track))
 
     def closed(self, track: str, at: float) -> None:
         """A track is over."""
@@ -131,6 +88,21 @@ class Journal:
                 span.last = max(span.last, at)
             self._touch(span)
 
+    def starved(self, track: str, since: float | None) -> None:
+        """What comes of this sound from `since` on is the receiver's silence; None: it is sound again."""
+        with self._lock:
+            span = self._open.get(track)
+            if span is None:
+                return
+            span.starved = since is not None
+            if since is None or span.covers:
+                return
+            span.last = min(span.last, since)
+            if self._covered is not None and not any(one.covers for one in self._open.values()):
+                # What covered the file since then was this silence, unless another track did.
+                latest = max(one.last for one in self._open.values())
+                self._covered = min(self._covered, max(since, latest))
+
     def picture(self, track: str, size: tuple[int, int], at: float) -> None:
         """One picture of width and height `size`."""
         with self._lock:
@@ -146,7 +118,7 @@ class Journal:
         """Sound of so many seconds that ends at `at`."""
         with self._lock:
             span = self._open.get(track)
-            if span is not None:
+            if span is not None and not span.starved:
                 self._media(span, at - seconds, at)
 
     def finish(self, at: float) -> None:
@@ -162,10 +134,10 @@ class Journal:
     def take(self, origin: float) -> tuple[tuple[TrackSpan, ...], tuple[MediaGap, ...]]:
         """Return what changed since the last call, in media time of a file that begins at `origin`."""
         with self._lock:
-            spans = tuple(_span(one, origin) for one in self._changed.values() if one.first is not None)
+            spans = tuple(told(one, origin) for one in self._changed.values() if one.first is not None)
             self._changed.clear()
             gaps = tuple(
-                MediaGap(start=_media(start, origin), end=_media(end, origin), reason=reason)
+                MediaGap(start=media_time(start, origin), end=media_time(end, origin), reason=reason)
                 for start, end, reason in self._gaps
                 if end > origin
             )
@@ -174,7 +146,7 @@ class Journal:
 
     # ---- inside ------------------------------------------------------------------------------------------
 
-    def _end(self, span: _Open, at: float) -> None:
+    def _end(self, span: OpenSpan, at: float) -> None:
         """It ends at `at`; what of it was missing until then is a stall (a publisher that was killed leaves seconds later)."""
         if span.first is not None and not span.covers and at - span.last > HOLE:
             span.note(span.stalls, span.last, at)
@@ -182,10 +154,10 @@ class Journal:
         span.end = at
         self._touch(span)
 
-    def _touch(self, span: _Open) -> None:
+    def _touch(self, span: OpenSpan) -> None:
         self._changed[span.number] = span
 
-    def _media(self, span: _Open, since: float, until: float) -> None:
+    def _media(self, span: OpenSpan, since: float, until: float) -> None:
         if span.first is None:
             span.first = since
             self._touch(span)
@@ -207,41 +179,7 @@ class Journal:
             self._gaps.append((self._covered, until, reason))
 
     @staticmethod
-    def _unmute(span: _Open, at: float) -> None:
+    def _unmute(span: OpenSpan, at: float) -> None:
         if span.muted_at is not None:
             span.note(span.mutes, span.muted_at, at)
             span.muted_at = None
-
-
-def _media(at: float, origin: float) -> float:
-    return round(max(0.0, at - origin), 3)
-
-
-def _span(one: _Open, origin: float) -> TrackSpan:
-    assert one.first is not None
-    muted = [*one.mutes, *([(one.muted_at, None)] if one.muted_at is not None else [])]
-    info = one.info or Track(sid=one.track, kind=one.kind)
-    span = TrackSpan(
-        number=one.number,
-        sid=one.track,
-        kind=one.kind,
-        source=info.source,
-        identity=info.identity,
-        codec=info.codec,
-        width=one.first_size[0],
-        height=one.first_size[1],
-        start=_media(one.first, origin),
-        end=None if one.end is None else _media(one.end, origin),
-        sizes=tuple(SizeChange(at=_media(at, origin), width=w, height=h) for at, w, h in one.sizes),
-        omitted=one.omitted,
-    )
-    return replace(span, muted=_spans(muted, origin), stalled=_spans(one.stalls, origin))
-
-
-def _spans(
-    entries: Sequence[tuple[float, float | None]] | deque[tuple[float, float | None]], origin: float
-) -> tuple[Span, ...]:
-    return tuple(
-        Span(start=_media(start, origin), end=None if end is None else _media(end, origin))
-        for start, end in entries
-    )

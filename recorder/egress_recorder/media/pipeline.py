@@ -125,6 +125,10 @@ class Pipeline:
         """The last picture stays."""
         self._mailbox.put("statistic", lambda: self._timeline.held(track, at))
 
+    def starved(self, track: str, since: float | None) -> None:
+        """The samples are silence that nobody sent."""
+        self._mailbox.put("control", lambda: self.journal.starved(track, since))
+
     def delay(self, track: str, seconds: float, at: float) -> None:
         """A measured receive delay."""
         self._mailbox.put("statistic", lambda: self._timeline.delay(track, seconds, at))

@@ -118,5 +118,8 @@ class MediaSink(Protocol):
     def held(self, track: str, at: float) -> None:
         """The track's publisher sends, but what came lately cannot be decoded: its last picture stays."""
 
+    def starved(self, track: str, since: float | None) -> None:
+        """No packet of a track of sound came since then: its samples are the receiver's silence. None: packets come again."""
+
     def delay(self, track: str, seconds: float, at: float) -> None:
         """By how much the track's `captured` or `arrived` was later than the receipt of its packets around `at`."""

@@ -19,6 +19,7 @@ from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink,
 from egress_recorder.sources.delays import ReceiveDelay
 from egress_recorder.sources.sdk import PictureStream, enable
 from egress_recorder.sources.stall import Stall
+from egress_recorder.sources.starvation import Starvation
 
 SMALLEST_PICTURE = 16
 """Pixels; smaller ones are the blank frames of an ending track."""
@@ -55,7 +56,7 @@ class Pump:
         self._sink, self._clock = sink, clock
         self._sid = track.sid
         self._delay = ReceiveDelay()
-        self._stall = Stall()
+        self._stall, self._starvation = Stall(), Starvation()
         self.heard = False
         """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
@@ -125,7 +126,10 @@ class Pump:
                 if anew:
                     await self._begin_anew()
                 # Sound comes out of the receiver (as silence) whether or not there is any: packets count.
-                self.heard = self.heard or (count > 0 and report.inbound_rtp.received.packets_received > 0)
+                received = report.inbound_rtp.received.packets_received
+                self.heard = self.heard or (count > 0 and received > 0)
+                if self.track.kind == rtc.TrackKind.KIND_AUDIO and self._starvation.looked(now, received):
+                    self._sink.starved(self._sid, self._starvation.since)
             young -= self.heard and young > 0
 
     def _is_stalled(self, inbound: RtcStats.InboundRtp, now: float) -> bool:

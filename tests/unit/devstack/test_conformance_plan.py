@@ -217,8 +217,8 @@ def test_of_a_publisher_that_was_killed_the_server_may_believe_for_a_while_that_
     killed = build(log((104.0, "kill")), everything, (100.0, 110.0), GRACE).attendance
     left = build(log((104.0, "leave")), everything, (100.0, 110.0), GRACE).attendance
 
-    assert [one.doubtful.total() for one in killed if one.kind == "audio"] == [0, 1]
-    assert [one.stopped.total() for one in killed if one.kind == "video"] == [0, 1]
+    for kind in ("audio", "video"):
+        assert [one.stopped.total() for one in killed if one.kind == kind] == [0, 1]
     assert {one.doubtful.total() + one.stopped.total() for one in left} == {0}
 
 
@@ -236,4 +236,5 @@ def test_a_time_without_any_publisher_is_a_gap_and_one_of_doubt_is_neither() -> 
         (108.0, 111.5, True),
     ]
     assert shape((104.0, "leave")) == [(101.0, 104.0, True), (104.5, 111.5, False)]
-    assert shape((104.0, "kill")) == [(101.0, 104.0, True)]
+    assert shape((104.0, "kill")) == [(101.0, 104.0, True), (104.5, 111.5, False)]
+    assert shape((104.0, "unpublish_video"), (104.0, "mute_audio")) == [(101.0, 104.0, True)]

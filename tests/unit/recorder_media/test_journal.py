@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from egress_recorder.media.journal import MAX_ENTRIES, Journal
+from egress_recorder.media.journal import NO_MEDIA, Journal
+from egress_recorder.media.openspan import MAX_ENTRIES
 from egress_recorder.spans import MediaGap, SizeChange, Span, TrackSpan
 from egress_recorder.vocabulary import Track
 
@@ -113,6 +114,54 @@ def test_a_camera_that_is_gone_long_before_the_server_says_so_stalls_until_then(
         life.run(3, "a")
         life.journal.closed("v", life.now)
         assert (life.taken()[1].end, life.taken()[1].stalled) == (4.0, stalls)
+
+
+def test_silence_that_the_receiver_makes_of_no_packets_is_a_stall_and_a_gap_from_the_last_packet_on() -> None:
+    life = Life()
+    life.open("a")
+    life.run(1, "a")
+    life.run(1.5, "a")
+    life.journal.starved("a", ORIGIN + 1)
+    life.run(1, "a")
+    life.journal.starved("a", None)
+    life.run(1, "a")
+    assert life.taken()[0].stalled == (Span(start=1.0, end=3.5),)
+    assert life.gaps == [MediaGap(start=1.0, end=3.5, reason=NO_MEDIA)]
+
+
+@pytest.mark.parametrize(
+    ("beside", "gaps"), [("camera", []), ("muted", []), ("camera until then", [(2.0, 4.0)])]
+)
+def test_another_track_covers_the_silence_of_a_starved_one(
+    beside: str, gaps: list[tuple[float, float]]
+) -> None:
+    life = Life()
+    life.open("a", "v")
+    life.run(1, "a", "v")
+    life.journal.muted("v", muted=beside == "muted", at=life.now)
+    life.run(1, "a", *(["v"] if beside.startswith("camera") else []))
+    life.run(0.5, "a", *(["v"] if beside == "camera" else []))
+    life.journal.starved("a", ORIGIN + 1)
+    life.run(1.5, "a", *(["v"] if beside == "camera" else []))
+    life.journal.finish(life.now)
+    assert life.taken()[0].stalled == (Span(start=1.0, end=4.0),)
+    assert [(gap.start, gap.end) for gap in life.gaps] == gaps
+
+
+def test_a_muted_track_has_no_packets_and_is_not_starved() -> None:
+    life = Life()
+    life.open("a")
+    life.run(1, "a")
+    life.journal.muted("a", muted=True, at=life.now)
+    life.run(2, "a")
+    life.journal.starved("a", ORIGIN + 1)
+    life.run(1, "a")
+    life.journal.muted("a", muted=False, at=life.now)
+    life.run(0.25, "a")
+    life.journal.starved("a", None)
+    life.run(1, "a")
+    sound = life.taken()[0]
+    assert (sound.muted, sound.stalled, life.gaps) == ((Span(start=1.0, end=4.0),), (), [])
 
 
 def test_a_track_that_was_muted_until_its_end_is_no_stall() -> None:
