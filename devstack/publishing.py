@@ -1,8 +1,9 @@
 """Owns the test participant: it publishes the test pattern on up to two cameras and microphones and obeys stdin.
 
 It prints one JSON object per line: `joined`, `published` (kind: the track's label; sid), `started` (`start`: wall clock
-of frame 0 and beep 0), `done COMMAND`, `left`. Labels are `video`, `audio`, and `video2`, `audio2` for a second pair
-(`--source2`, `--variant2`), which is published only by command. Commands, one per line, LABEL being one of these:
+of frame 0 and beep 0), `done COMMAND`, `left`; `joined` and `published` again when its connection had been lost for too
+long and it joined anew. Labels are `video`, `audio`, and `video2`, `audio2` for a second pair (`--source2`, `--variant2`),
+which is published only by command. Commands, one per line, LABEL being one of these:
 `mute_LABEL unmute_LABEL publish_LABEL unpublish_LABEL hold_LABEL resume_LABEL` (hold: no pictures, no sound),
 `size WxH`, `reconnect full_reconnect` (or another of the SDK's scenarios), `leave`, `kill`.
 """
@@ -47,6 +48,18 @@ AUDIO_SOURCES = {
 }
 
 
+GIVEN_UP = frozenset(
+    {
+        rtc.DisconnectReason.UNKNOWN_REASON,
+        rtc.DisconnectReason.STATE_MISMATCH,
+        rtc.DisconnectReason.SIGNAL_CLOSE,
+        rtc.DisconnectReason.CONNECTION_TIMEOUT,
+    }
+)
+"""Nobody wanted it to leave: the SDK could not reach the server for 18.8 s (UNKNOWN_REASON)."""
+REJOIN_SECONDS = 0.5
+
+
 def emit(event: str, **fields: Any) -> None:
     """Print one event line."""
     print(json.dumps({"event": event, "at": time.time(), **fields}), flush=True)
@@ -69,7 +82,8 @@ class Publisher:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        self.room = rtc.Room()
+        self.room: rtc.Room
+        self.rejoining: asyncio.Task[None] | None = None
         self.width, self.height = (int(side) for side in options.size.split("x"))
         first, second = (options.source, options.variant), (options.source2, options.variant2)
         self.feeds = {label: _Feed(*(second if label.endswith("2") else first)) for label in LABELS}
@@ -211,20 +225,41 @@ class Publisher:
             case _:
                 feed.held = verb == "hold"
 
-    async def run(self) -> None:
-        """Join, publish, obey until told to leave or stdin ends."""
+    async def join(self) -> None:
+        """Connect, and connect anew whenever the SDK gives up, as an application would."""
         token = (
             api.AccessToken(self.options.api_key, self.options.api_secret)
             .with_identity(self.options.identity)
             .with_grants(api.VideoGrants(room_join=True, room=self.options.room))
             .to_jwt()
         )
+        room = rtc.Room()
+        room.on("disconnected", self._disconnected)
+        await room.connect(self.options.url, token, rtc.RoomOptions(auto_subscribe=False, dynacast=False))
+        self.room = room
+        emit("joined", sid=room.local_participant.sid)
+
+    def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if self.running and reason in GIVEN_UP:
+            self.rejoining = asyncio.create_task(self._rejoin())
+
+    async def _rejoin(self) -> None:
+        labels = [label for label, feed in self.feeds.items() if feed.sink is not None]
+        while self.running:
+            try:
+                await self.join()
+            except rtc.ConnectError:
+                await asyncio.sleep(REJOIN_SECONDS)
+                continue
+            for label in labels:
+                await self.publish(label)
+            return
+
+    async def run(self) -> None:
+        """Join, publish, obey until told to leave or stdin ends."""
         for variant in (self.options.variant, self.options.variant2):
             self.picture(0, variant)
-        await self.room.connect(
-            self.options.url, token, rtc.RoomOptions(auto_subscribe=False, dynacast=False)
-        )
-        emit("joined", sid=self.room.local_participant.sid)
+        await self.join()
         if not self.options.no_video:
             await self.publish("video")
         if not self.options.no_audio:
