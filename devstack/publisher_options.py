@@ -33,6 +33,7 @@ def stimuli(options: argparse.Namespace) -> tuple[Stimulus, ...]:
                 source=SOURCES[source][kind],
                 variant=options.variant2 if second else options.variant,
                 silent=kind == "audio" and options.silent,
+                layout="both" if options.mono else "either",
             )
         )
     return tuple(found)

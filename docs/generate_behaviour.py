@@ -54,7 +54,7 @@ of all flashes. In the last whole run, before the judge became stricter, 76 of 7
 Each publisher draws in its own colour, numbers its pictures, flashes and beeps at every full second and plays two quiet tones without a break.
 
 * Outside the grace windows every picture is the planned one (or black), every tone is there (or silent): of a stereo publisher (browsers) each on its own
-  channel and not on the other, otherwise on both.
+  channel and not on the other, of a mono one on both, of the SDK's one of the two (livekit-server decides).
 * Where everything has settled: no frame number is missing that was not counted as dropped, no picture stays longer than {frozen:g} ms, none
   goes backwards; the tone has at most {phase_breaks:g} break, and all cases without faults together at most one in ten minutes of it; the A/V offset is
   {sync_mean:g} ms in the mean and within {sync_p95:g} ms for 95 % of the flashes; LiveKit's score is at least {score:g} of 100.

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 Kind = Literal["audio", "video"]
-Layout = Literal["both", "left", "stereo"]
-"""Both tones on both channels (the SDK sends the sum of its two), the left one on both, or each on its own."""
+Layout = Literal["both", "left", "stereo", "either"]
+"""Both tones on both channels, the left one on both, each on its own, or one of the first and the third: livekit-server
+forbids stereo to the Python SDK (it takes `stereo=1` out of its answer), so it sends the sum of its two channels; if the server
+does not know the track yet when it answers, they stay apart (`configurePublisherAnswer`, rtc/participant_sdp.go)."""
 
 
 @dataclass(frozen=True, slots=True)

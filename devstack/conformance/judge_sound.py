@@ -19,6 +19,7 @@ PLACES: dict[Layout, tuple[tuple[int, int], ...]] = {
     "both": ((0, 0), (0, 1), (1, 0), (1, 1)),
     "left": ((0, 0), (1, 0)),
     "stereo": ((0, 0), (1, 1)),
+    "either": ((0, 0), (1, 1)),
 }
 """Layout → (channel, tone) where something must be heard."""
 _SILENCE = 5e-4
@@ -118,10 +119,17 @@ def _who(
             )
             if quiet > 0.01:
                 _missing(found, voice, quiet, where)
-            if voice.layout == "stereo":
-                _apart(found, voice, np.median(free, axis=2), where)
+            middle = np.median(free, axis=2)
+            if voice.layout == "stereo" or (voice.layout == "either" and not _is_mixed(middle)):
+                _apart(found, voice, middle, where)
         elif float(np.percentile(free.max(axis=(0, 1)), 90)) > tones.NOT_HEARD:
             found.problems.append(f"{where}: the tone of variant {index} is heard although it must not be")
+
+
+def _is_mixed(levels: npt.NDArray[np.float64]) -> bool:
+    """Whether each tone is as loud on the other channel as on its own, within 20 %."""
+    own, other = levels.diagonal(), levels[::-1].diagonal()
+    return bool(np.all(np.abs(other - own) <= 0.2 * own))
 
 
 def _apart(found: SoundFindings, voice: Voice, levels: npt.NDArray[np.float64], where: str) -> None:

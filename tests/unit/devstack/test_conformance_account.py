@@ -152,6 +152,26 @@ def test_of_stereo_each_tone_is_on_its_own_channel_only(left: int, right: int, w
     assert all(word in problem for word, problem in zip(words, problems, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (0, 1, []),
+        (-1, -1, []),
+        (1, 0, ["missing for 100%", "the left tone of alice (audio) is on the other", "the right tone"]),
+        (0, 0, ["missing for 100%"]),
+        (0, -1, ["the left tone"]),
+    ],
+    ids=["as sent", "mixed", "swapped", "one channel twice", "half mixed"],
+)
+def test_the_sdks_stereo_is_kept_or_mixed_and_nothing_between(
+    left: int, right: int, words: list[str]
+) -> None:
+    problems = verdict(stereo(left, right), planned(layout="either")).problems
+
+    assert len(problems) == len(words)
+    assert all(word in problem for word, problem in zip(words, problems, strict=True))
+
+
 def test_a_sum_of_both_channels_lacks_neither_tone() -> None:
     problems = verdict(stereo(0, 0)).problems
 
