@@ -276,6 +276,8 @@ CASES = (
         "tab-share",
         "A shared tab of odd size is recorded as a screen share with its sound.",
         _tab_share,
+        # The tab is captured by a clock of its own, which leaves out a number now and then (seen: one of 189).
+        expect=replace(CHROMIUM, missing=3),
     ),
     _case(
         "network-loss",

@@ -26,6 +26,10 @@ FAR, FAR_RATE = 0.08, 1.0
 RESTLESS = 0.06
 """Seconds between the extremes of the last measurements from which on the next one is worth waiting for."""
 
+SETTLING = 0.5
+"""Seconds for which the first measurements of a sound that follows another one are not obeyed: its jitter buffer has not found
+its size yet (seen: 20 ms below what it is a second later), and pictures would go a tick forward and back again."""
+
 
 class Slew:
     """A value that follows its target with at most `rate` per second; the first target is taken at once.
@@ -61,15 +65,21 @@ class LipSync:
         self._slew = Slew(rate)
         self._memory = memory
         self._delays: dict[str, deque[tuple[float, float]]] = {}
+        self._since: dict[str, float] = {}
+        self._met: str | None = None
+        """The sound that pictures were last moved for."""
+        self._last_target: float | None = None
 
     def measured(self, track: str, seconds: float, at: float) -> None:
         """Take one measurement, negative when the track's times lie before their receipt; absurd ones are ignored."""
         if EARLIEST <= seconds < LATEST:
             self._delays.setdefault(track, deque(maxlen=self._memory)).append((at, seconds))
+            self._since.setdefault(track, at)
 
     def forget(self, track: str) -> None:
         """The track is over; a new one with the same name starts with new counters."""
         self._delays.pop(track, None)
+        self._since.pop(track, None)
 
     def calm(self, video: str, audio: str | None) -> bool:
         """True when both delays were measured and that of the sound hardly changes, or there is no sound to be met."""
@@ -87,13 +97,17 @@ class LipSync:
 
     def _target(self, video: str, audio: str | None, at: float) -> float | None:
         sound, picture = self._delay_at(audio or "", at), self._delay_at(video, at)
-        if picture is None or sound is None:
+        if picture is None or sound is None or self._settles(audio, at):
             # Nothing to match (yet, or any more): keep what was last right, a jump back would be seen.
             return self._last_target
+        self._met = audio
         self._last_target = max(-MAX_CORRECTION, min(MAX_CORRECTION, sound + SOUND_LAG - picture))
         return self._last_target
 
-    _last_target: float | None = None
+    def _settles(self, audio: str | None, at: float) -> bool:
+        if audio is None or self._met is None or audio == self._met:
+            return False
+        return at < self._since[audio] + SETTLING
 
     def _delay_at(self, track: str, at: float) -> float | None:
         """Interpolate between measurements, hold the nearest one outside of them."""

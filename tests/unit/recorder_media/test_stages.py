@@ -199,6 +199,33 @@ def test_without_sound_nothing_is_corrected_and_a_lost_sound_keeps_the_last_corr
     assert sync.correction("v", "a", 2.0) == pytest.approx(0.1 + SOUND_LAG)
 
 
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_a_sound_that_follows_another_one_is_obeyed_when_its_buffer_has_found_its_size(
+    forgotten: bool,
+) -> None:
+    sync = LipSync()
+    sync.measured("v", 0.02, 0.0)
+    sync.measured("a", 0.12, 0.0)
+    was = sync.correction("v", "a", 1.0)
+    if forgotten:
+        sync.forget("a")
+    for number in range(8):
+        sync.measured("b", 0.02 + 0.01 * number, 10 + number / 10)
+    assert sync.correction("v", "b", 10.3) == pytest.approx(was)
+    assert sync.correction("v", "b", 10.45) == pytest.approx(was)
+    assert sync.correction("v", "b", 10.7) == pytest.approx(0.07 + SOUND_LAG)
+    sync.measured("b", 0.09, 10.8)
+    assert sync.correction("v", "b", 10.8) == pytest.approx(0.07 + SOUND_LAG)
+
+
+def test_the_first_sound_is_obeyed_at_once() -> None:
+    sync = LipSync()
+    sync.measured("v", 0.02, 0.0)
+    sync.correction("v", "a", 0.1)
+    sync.measured("a", 0.12, 5.0)
+    assert sync.correction("v", "a", 5.0) == pytest.approx(0.1 + SOUND_LAG)
+
+
 def test_impossible_delays_are_ignored() -> None:
     sync = LipSync()
     sync.measured("v", 0.0, 0.0)
