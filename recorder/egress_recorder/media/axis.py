@@ -2,8 +2,8 @@
 
 A picture can only be shown at a tick, up to half of one away from its time, and since camera and grid have nearly the
 same rate that error would be the same through the whole file. So the axis itself moves: by at most a tick at once while
-nothing is written yet (`phase`), and by at most another one slowly afterwards; sound follows by stretching, and the
-origin says what was done.
+nothing is written yet (`phase`), by at most another one while no sound is (`settle`), and by at most another one slowly
+afterwards; sound follows by stretching, and the origin says what was done.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Axis:
         self._fps, self._most = fps, min(1 / fps, MOST)
         self.moved = 0.0
         """Seconds by which it has been moved so far; positive: media time 0 is later."""
-        self._slewed = 0.0
+        self._settled = self._slewed = 0.0
         self._at: float | None = None
         self._age = 0.0
 
@@ -56,6 +56,19 @@ class Axis:
             lateness -= 1 / self._fps
         self.moved += lateness
         return lateness
+
+    def settle(self, lateness: float, room: float) -> float:
+        """Return by how much the origin is moved at once while sound has no place yet; at most a tick in all.
+
+        `room`: seconds by which it may be later without cutting what came first.
+        """
+        if abs(lateness) < DEADBAND:
+            return 0.0
+        step = min(lateness, max(0.0, room))
+        wanted = max(-1 / self._fps, min(1 / self._fps, self._settled + step))
+        step, self._settled = wanted - self._settled, wanted
+        self.moved += step
+        return step
 
     def step(self, lateness: float, now: float, *, live: bool) -> float:
         """Return by how much the origin is moved now, when pictures are due `lateness` after their ticks.

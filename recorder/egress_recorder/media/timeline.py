@@ -4,7 +4,8 @@ File time 0 is the first media of any track; from there the file has one frame p
 up to its end, so that its length is the wall clock's. Pictures wait `HOLD` seconds in a ring, so that the lip-sync
 correction of their own moment is known, and are placed by it; encoded packets are never re-timed. Samples are
 counted per stream (`audioclock`). What nobody publishes is black and silence. The origin moves a little (`axis`):
-nothing gets its place before `begin` has found the phase of the first pictures, so that this move costs nothing.
+no picture gets its place before `begin` has found the phase of the first ones, and no sound before jitter buffers have found
+their size (`SOUND_BEGIN`), so that these moves cost nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
 BEGIN = HOLD + LATE
 """Seconds of a file for whose first pictures everything waits; ticks are due only then, so that the encoder has no backlog."""
+SOUND_BEGIN = 1.5
+"""Seconds of a file after which its first sound gets its place. Until then the origin moves at once with the pictures' phase: they
+keep their ticks, and the sound has none yet. In the first second a jitter buffer shrinks by up to a tick (seen)."""
 MAX_BACKLOG = 5.0
 """Seconds by which the encoder may be behind before ticks are given up: the last resort, after all of `ladder`."""
 
@@ -58,7 +62,7 @@ class Timeline(Generic[P, C]):
 
     def __init__(self, fps: int, *, video: bool = True, audio: bool = True) -> None:
         self.origin: float | None = None
-        """Monotonic time of file time 0; None before the first media. Moves by at most two ticks in a file's life."""
+        """Monotonic time of file time 0; None before the first media. Moves by at most three ticks in a file's life."""
         self.first: float | None = None
         """Monotonic time of the first media; never moves."""
         self.lane: VideoLane[P] = VideoLane(fps)
@@ -73,7 +77,8 @@ class Timeline(Generic[P, C]):
         self._last_placed = 0.0
         self._audio_ready = 0
         self._axis = Axis(fps)
-        self._begun = False
+        self._begun = self._sounds = False
+        self._sound_first = False
         self._early: list[tuple[str, C, int, float]] = []
         self.counts = TimelineCounts(fps)
 
@@ -160,7 +165,7 @@ class Timeline(Generic[P, C]):
                 return []
             self._start(arrived - count / SAMPLE_RATE)
         audio.last = arrived
-        if not self._begun:
+        if not self._sounds:
             self._early.append((track, chunk, count, arrived))
             return self.begin(arrived)
         assert self.origin is not None
@@ -171,12 +176,16 @@ class Timeline(Generic[P, C]):
 
         To be called before `advance`; `now` may be infinite, then it begins with what there is.
         """
-        if self._begun or self.origin is None:
+        if self._sounds or self.origin is None:
             return []
-        if self._has_video and now - self.origin < BEGIN:
+        if not self._begun:
+            if self._has_video and now - self.origin < BEGIN:
+                return []
+            self._begun = True
+            self._jump()
+        if self._live and self._early and now - self.origin < SOUND_BEGIN:
             return []
-        self._begun = True
-        self._jump()
+        self._sounds = True
         early, self._early = self._early, []
         placements: list[Placement[C]] = []
         for track, chunk, count, arrived in early:
@@ -210,7 +219,7 @@ class Timeline(Generic[P, C]):
 
     def audio_ready(self, now: float) -> int:
         """Return the sample position up to which all sound that can still come is placed."""
-        if self.origin is None or not self._begun:
+        if self.origin is None or not self._sounds:
             return 0
         ready = int((now - self.origin - LATE) * SAMPLE_RATE)
         live = [
@@ -248,7 +257,8 @@ class Timeline(Generic[P, C]):
         correction = self._lipsync.correction(track, next(iter(self._audios), None), first)
         times = [at - self.origin + correction for of, at in pictures if of == track]
         # Where sound came first the file may only begin sooner: none of it is cut.
-        self.origin += self._axis.jump(times, sooner=bool(self._early) and self._early[0][3] < first)
+        self._sound_first = bool(self._early) and self._early[0][3] < first
+        self.origin += self._axis.jump(times, sooner=self._sound_first)
 
     def _enqueue(self, track: str, picture: P | None, at: float) -> None:
         if self._ring:
@@ -279,9 +289,15 @@ class Timeline(Generic[P, C]):
         self.lane.place(picture, self._last_placed)
 
     def _align(self, now: float) -> None:
-        """Move the axis a little so that pictures are due at the ticks that show them."""
+        """Move the axis a little so that pictures are due at the ticks that show them; at once while no sound has its place."""
         assert self.origin is not None
-        if step := self._axis.step(self.lane.lateness, now, live=bool(self._live)):
+        assert self.first is not None
+        if self._sounds:
+            step = self._axis.step(self.lane.lateness, now, live=bool(self._live))
+        else:
+            room = self.first - self.origin if self._sound_first else math.inf
+            step = self._axis.settle(self.lane.lateness, room)
+        if step:
             self.origin += step
             self.lane.shift(-step)
             for audio in self._audios.values():

@@ -24,6 +24,8 @@ PHASE = 0.55
 """Ticks of mean distance at which a stream moves to the neighbouring tick; above one half, so that it stays there."""
 SMOOTHING = 0.05
 """Weight of a new picture in the mean distance (20 pictures)."""
+SMOOTHING_YOUNG, YOUNG = 0.2, 1.5
+"""The same for `lateness` in the first seconds, in which the file's axis follows it at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class VideoLane(Generic[P]):
             self.surplus += replaced[1] is not None
         if picture is not None:
             self._placed += 1
-            weight = max(SMOOTHING, 1 / self._placed)
+            least = SMOOTHING_YOUNG if file_time < YOUNG else SMOOTHING
+            weight = max(least, 1 / self._placed)
             self.lateness += weight * (file_time - tick / self._fps - self.lateness)
         self._pending.append((tick, picture))
         self._slow = picture is not None and tick > self._last + 1

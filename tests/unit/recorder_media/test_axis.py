@@ -1,6 +1,7 @@
 """How fast the axis of a file follows: at once for whom looks at the first seconds, and never so that it is heard."""
 
 import itertools
+import math
 
 import pytest
 
@@ -31,6 +32,18 @@ def test_what_is_off_in_the_beginning_is_within_five_milliseconds_after_two_and_
     assert abs(young[round(2.5 / STEP)]) < 0.005
     assert abs(young[-1]) < 0.0025
     assert abs(old[-1]) > 0.0025, "later it goes slower, so that jitter is not followed"
+
+
+def test_what_is_moved_at_once_is_at_most_a_tick_in_all_and_cuts_nothing() -> None:
+    axis = Axis(30)
+    assert axis.settle(0.001, math.inf) == 0.0
+    assert axis.settle(0.010, math.inf) == 0.010
+    assert axis.settle(0.030, math.inf) == pytest.approx(1 / 30 - 0.010)
+    assert axis.settle(0.010, math.inf) == pytest.approx(0.0)
+    assert axis.settle(-0.015, 0.0) == pytest.approx(-0.015)
+    assert axis.settle(0.010, 0.004) == pytest.approx(0.004)
+    assert axis.settle(0.010, -0.001) == 0.0
+    assert axis.moved == pytest.approx(1 / 30 - 0.011)
 
 
 @pytest.mark.parametrize("age", [1.0, YOUNG + 1])

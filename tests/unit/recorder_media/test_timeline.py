@@ -30,6 +30,8 @@ class Film:
     indices: list[int] = field(default_factory=list)
     sound: list[tuple[int, int]] = field(default_factory=list)
     ready: int = 0
+    off: float | None = None
+    """How late pictures were after their ticks when the first sound got its place."""
 
     def __post_init__(self) -> None:
         self.timeline: Timeline[int, int] = Timeline(FPS, video=self.video, audio=self.audio)
@@ -357,6 +359,63 @@ def test_sound_that_came_first_is_not_cut_when_the_axis_moves_to_the_pictures() 
     assert film.sound[0][0] == pytest.approx((START - film.timeline.origin) * RATE, abs=1)
     shown = [index for index, picture in enumerate(film.shown) if picture is not None]
     assert shown[0] == pytest.approx(0.3 * FPS, abs=2)
+
+
+def begun(change: float, *, camera_at: float, change_at: float = 0.6, rate: int = FPS) -> Film:
+    """Two and a half seconds in which the pictures' phase changes; the microphone is there from the start on."""
+    film = Film()
+    film.timeline.opened("mic", "audio")
+    film.timeline.opened("cam", "video")
+    number = 0
+    for step in range(1, 2501):
+        film.now = START + step / 1000
+        if step % 50 == 0:
+            film.place(film.timeline.samples("mic", 0, 2400, film.now))
+        due = START + camera_at + number / rate
+        if film.now >= due:
+            film.timeline.picture("cam", number, due + (change if due > START + change_at else 0.0))
+            number += 1
+        film.place(film.timeline.begin(film.now))
+        film.take(film.timeline.advance(film.now))
+        ready = film.timeline.audio_ready(film.now)
+        assert ready >= film.ready
+        film.ready = ready
+        if step < 1400:  # up to two ticks less than SOUND_BEGIN: the origin was moved
+            assert (film.sound, ready) == ([], 0)
+        if film.sound and film.off is None:
+            film.off = film.timeline.lane.lateness
+    return film
+
+
+@pytest.mark.parametrize("camera_at", [0.0, 0.21])
+@pytest.mark.parametrize("change", [0.012, -0.012, 0.016])
+def test_the_axis_follows_at_once_while_no_sound_has_its_place(change: float, camera_at: float) -> None:
+    film = begun(change, camera_at=camera_at)
+
+    origin = film.timeline.origin
+    assert origin is not None
+    assert film.off is not None
+    assert abs(film.off) < 0.003
+    position, length = film.sound[-1]
+    assert (position + length) / RATE == pytest.approx(START + 2.5 - origin, abs=0.001)
+    if camera_at:
+        assert origin <= START, "the sound that came first is not cut"
+    film.end()
+    assert film.timeline.lane.dropped == 0
+
+
+def test_what_changes_once_there_is_sound_is_followed_slowly() -> None:
+    film = begun(0.012, camera_at=0.0, change_at=1.6)
+    assert 0.004 < film.timeline.lane.lateness < 0.012
+
+
+@pytest.mark.parametrize("rate", [10, 25, 50, 60])
+def test_a_camera_of_another_rate_loses_nothing_to_the_axis_that_looks_for_its_place(rate: int) -> None:
+    film = begun(0.0, camera_at=0.0, rate=rate)
+    lane = film.timeline.lane
+    film.end()
+    assert lane.dropped - lane.surplus <= 1
+    assert lane.surplus <= max(0, 2.5 * (rate - FPS)) + 1
 
 
 @pytest.mark.parametrize("rate", [25, 50, 60])
