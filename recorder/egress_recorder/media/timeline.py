@@ -20,7 +20,7 @@ from egress_recorder.media.axis import Axis
 from egress_recorder.media.counts import TimelineCounts
 from egress_recorder.media.lipsync import LipSync
 from egress_recorder.media.values import SAMPLE_RATE, Kind
-from egress_recorder.media.videolane import Tick, VideoLane
+from egress_recorder.media.videolane import YOUNG, Tick, VideoLane
 from egress_recorder.vocabulary import Corrections
 
 P = TypeVar("P")
@@ -36,7 +36,7 @@ STALE = 2.0
 """Seconds without a picture after which a camera is black and without a sample after which a track is silent."""
 BEGIN = HOLD + LATE
 """Seconds of a file for whose first pictures everything waits; ticks are due only then, so that the encoder has no backlog."""
-SOUND_BEGIN = 1.5
+SOUND_BEGIN = YOUNG
 """Seconds of a file after which its first sound gets its place. Until then the origin moves at once with the pictures' phase: they
 keep their ticks, and the sound has none yet. In the first second a jitter buffer shrinks by up to a tick (seen)."""
 MAX_BACKLOG = 5.0

@@ -25,7 +25,7 @@ PHASE = 0.55
 SMOOTHING = 0.05
 """Weight of a new picture in the mean distance (20 pictures)."""
 SMOOTHING_YOUNG, YOUNG = 0.2, 1.5
-"""The same for `lateness` in the first seconds, in which the file's axis follows it at once."""
+"""The same for `lateness` in the first seconds of the file, in which its axis follows at once (`timeline.SOUND_BEGIN`)."""
 
 
 @dataclass(frozen=True, slots=True)

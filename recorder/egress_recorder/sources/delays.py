@@ -8,8 +8,8 @@ would need. The jitter-buffer delay of video, which ends before the decoder, lef
 
 What a publisher does before it sends is in no statistics. Measured with the SDK's own (`benchmarks/bench_delays.py`): the
 first packet of a 720p picture leaves 8-10 ms after its capture, and sound waits the 20 ms of its Opus packet, 10 of
-which the receiver's 10 ms steps take out again. The two cancel within 3 ms. What is still seen in decoded files, the same
-with the SDK and with Chromium as publisher, is `lipsync.SOUND_LAG`.
+which the receiver's 10 ms steps take out again. The two cancel within 3 ms. What is still seen in decoded files,
+less with Chromium as publisher than with the SDK, is `lipsync.SOUND_LAG`.
 """
 
 from __future__ import annotations

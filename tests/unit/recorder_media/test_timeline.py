@@ -311,22 +311,37 @@ def test_whatever_happens_every_tick_and_every_sample_comes_once(
         assert samples >= (now - timeline.origin) * RATE - 1
 
 
-@pytest.mark.parametrize("phase", [0.003, 0.010, 0.0166, 0.020, 0.030])
-def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float) -> None:
+def filmed(
+    *, camera_at: float, rate: int = FPS, change: float = 0.0, change_at: float = 0.6, seconds: float = 2.5
+) -> Film:
+    """A microphone from the start on and a camera, of whose pictures the phase may change, in steps of 1 ms."""
     film = Film()
     film.timeline.opened("mic", "audio")
     film.timeline.opened("cam", "video")
-    arrived, number = START, 0
-    for step in range(1, 12_001):
+    number = 0
+    for step in range(1, round(seconds * 1000) + 1):
         film.now = START + step / 1000
         if step % 50 == 0:
-            arrived = film.now
-            film.place(film.timeline.samples("mic", 0, 2400, arrived))
-        while START + phase + number / FPS <= film.now:
-            film.timeline.picture("cam", number, START + phase + number / FPS)
+            film.place(film.timeline.samples("mic", 0, 2400, film.now))
+        due = START + camera_at + number / rate
+        if film.now >= due:
+            film.timeline.picture("cam", number, due + (change if due > START + change_at else 0.0))
             number += 1
         film.place(film.timeline.begin(film.now))
         film.take(film.timeline.advance(film.now))
+        ready = film.timeline.audio_ready(film.now)
+        assert ready >= film.ready
+        film.ready = ready
+        if step < 1400:  # up to two ticks less than SOUND_BEGIN: the origin was moved
+            assert (film.sound, ready) == ([], 0)
+        if film.sound and film.off is None:
+            film.off = film.timeline.lane.lateness
+    return film
+
+
+@pytest.mark.parametrize("phase", [0.003, 0.010, 0.0166, 0.020, 0.030])
+def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float) -> None:
+    film = filmed(camera_at=phase, seconds=12)
     film.end()
     origin = film.timeline.origin
     assert origin is not None
@@ -337,7 +352,7 @@ def test_the_axis_moves_until_pictures_are_shown_when_they_are_due(phase: float)
         assert due == pytest.approx(index / FPS, abs=0.004)
     # Sound stays on the same axis: the last chunk ends where it arrived.
     position, length = film.sound[-1]
-    assert (position + length) / RATE == pytest.approx(arrived - origin, abs=0.001)
+    assert (position + length) / RATE == pytest.approx(START + 12 - origin, abs=0.001)
     assert film.timeline.lane.dropped <= 1
 
 
@@ -361,36 +376,10 @@ def test_sound_that_came_first_is_not_cut_when_the_axis_moves_to_the_pictures() 
     assert shown[0] == pytest.approx(0.3 * FPS, abs=2)
 
 
-def begun(change: float, *, camera_at: float, change_at: float = 0.6, rate: int = FPS) -> Film:
-    """Two and a half seconds in which the pictures' phase changes; the microphone is there from the start on."""
-    film = Film()
-    film.timeline.opened("mic", "audio")
-    film.timeline.opened("cam", "video")
-    number = 0
-    for step in range(1, 2501):
-        film.now = START + step / 1000
-        if step % 50 == 0:
-            film.place(film.timeline.samples("mic", 0, 2400, film.now))
-        due = START + camera_at + number / rate
-        if film.now >= due:
-            film.timeline.picture("cam", number, due + (change if due > START + change_at else 0.0))
-            number += 1
-        film.place(film.timeline.begin(film.now))
-        film.take(film.timeline.advance(film.now))
-        ready = film.timeline.audio_ready(film.now)
-        assert ready >= film.ready
-        film.ready = ready
-        if step < 1400:  # up to two ticks less than SOUND_BEGIN: the origin was moved
-            assert (film.sound, ready) == ([], 0)
-        if film.sound and film.off is None:
-            film.off = film.timeline.lane.lateness
-    return film
-
-
 @pytest.mark.parametrize("camera_at", [0.0, 0.21])
 @pytest.mark.parametrize("change", [0.012, -0.012, 0.016])
 def test_the_axis_follows_at_once_while_no_sound_has_its_place(change: float, camera_at: float) -> None:
-    film = begun(change, camera_at=camera_at)
+    film = filmed(camera_at=camera_at, change=change)
 
     origin = film.timeline.origin
     assert origin is not None
@@ -405,13 +394,13 @@ def test_the_axis_follows_at_once_while_no_sound_has_its_place(change: float, ca
 
 
 def test_what_changes_once_there_is_sound_is_followed_slowly() -> None:
-    film = begun(0.012, camera_at=0.0, change_at=1.6)
+    film = filmed(camera_at=0.0, change=0.012, change_at=1.6)
     assert 0.004 < film.timeline.lane.lateness < 0.012
 
 
 @pytest.mark.parametrize("rate", [10, 25, 50, 60])
 def test_a_camera_of_another_rate_loses_nothing_to_the_axis_that_looks_for_its_place(rate: int) -> None:
-    film = begun(0.0, camera_at=0.0, rate=rate)
+    film = filmed(camera_at=0.0, rate=rate)
     lane = film.timeline.lane
     film.end()
     assert lane.dropped - lane.surplus <= 1
