@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,6 +30,9 @@ from egress_recorder.outputs.segments import FORMATS
 from egress_recorder.segmentation import EXTENSIONS
 from egress_recorder.vocabulary import ExitCode
 
+_ROUNDING = 1e-3
+"""Seconds; more than the time bases of MPEG-TS (1/90000) and of an MP4 track round."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finalized:
@@ -45,8 +49,9 @@ def finalize(source: Path, target: Path) -> Finalized:
     segments = {EXTENSIONS[container]: form for container, form in FORMATS.items()}
     kind = segments.get(source.suffix) or OUTPUTS[of_extension(source.name) or "MP4"]
     try:
+        until = _end_of_sound(source, kind) if kind.followed else math.inf
         with av.open(str(source), "r") as container:
-            result = _copy(container, partial, kind)
+            result = _copy(container, partial, kind, until)
     except av.FFmpegError as error:
         partial.unlink(missing_ok=True)
         raise RequestDataError(f"{source.name} cannot be read: {error.strerror}") from None
@@ -57,7 +62,21 @@ def finalize(source: Path, target: Path) -> Finalized:
     return result
 
 
-def _copy(source: InputContainer, target: Path, container: Format) -> Finalized:
+def _end_of_sound(source: Path, container: Format) -> float:
+    """Return the time, seconds, up to which there is sound; infinity where there is none."""
+    with av.open(str(source), "r") as opened:
+        sound = [stream for stream in opened.streams if stream.type == "audio"]
+        if not sound:
+            return math.inf
+        return max(map(_end, _whole(_readable(opened, sound), container)), default=math.inf)
+
+
+def _end(packet: Any) -> float:
+    return float((packet.pts + (packet.duration or 0)) * Fraction(packet.time_base))
+
+
+def _copy(source: InputContainer, target: Path, container: Format, until: float) -> Finalized:
+    """`until`: seconds at which the pictures end at the latest."""
     streams = [stream for stream in source.streams if stream.type in {"video", "audio"}]
     if not streams:
         return Finalized(0.0, 0, 0.0)
@@ -75,7 +94,9 @@ def _copy(source: InputContainer, target: Path, container: Format) -> Finalized:
                 continue
             last[index] = packet.dts
             kind = packet.stream.type
-            end = float((packet.pts + (packet.duration or 0)) * Fraction(packet.time_base))
+            end = _end(packet)
+            if kind == "video" and end > until + _ROUNDING:
+                continue
             ends[kind] = max(ends.get(kind, 0.0), end)
             frames += kind == "video"
             packet.stream = copies[index]

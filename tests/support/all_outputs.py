@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -104,7 +105,7 @@ class Kept:
 
     def hls(self, folder: str) -> Hls:
         """Copy an ended HLS output and decode it."""
-        return Hls(self.fetch(f"{folder}/all.m3u8"), self)
+        return Hls(self.fetch(f"{folder}/all.m3u8"), self.fetch)
 
     def manifest(self) -> dict[str, Any]:
         """The one beside the files."""
@@ -125,7 +126,8 @@ class Hls:
     (A segment that a kill cut is made whole by another process, and comes with a map of its own.)
     """
 
-    def __init__(self, playlist: Path, kept: Kept) -> None:
+    def __init__(self, playlist: Path, fetch: Callable[[str], Path]) -> None:
+        """`fetch` brings a file, named relative to the folder above the playlist's, to the disk."""
         self.playlist = playlist
         self.entries = entries_of(playlist.read_text())
         self.begins = [0.0]
@@ -143,7 +145,7 @@ class Hls:
             names = [*([init] if init else []), *(uri for _, uri in piece)]
             number = len(self.runs[run])
             whole = folder.with_name(f"{folder.name}-{run}-{number}{'.mp4' if init else '.ts'}")
-            whole.write_bytes(b"".join(kept.fetch(f"{folder.name}/{name}").read_bytes() for name in names))
+            whole.write_bytes(b"".join(fetch(f"{folder.name}/{name}").read_bytes() for name in names))
             self.runs[run].append(check(whole))
 
     @property

@@ -52,6 +52,9 @@ class Format:
     finished: Callable[[Path, int], None] = _nothing
     whole: Callable[[bytes], bool] = _always
     """Asked of the last packet of a killed recorder's file: False when it was cut."""
+    followed: bool = False
+    """Media of another run is played right behind it: pictures that outlast its sound would leave a hole there, at which players
+    stop (hls.js with 32 ms in headless Chromium, for good)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

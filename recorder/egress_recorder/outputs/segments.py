@@ -35,8 +35,8 @@ _FMP4 = {
     "avoid_negative_ts": "disabled",
 }
 FORMATS: Mapping[SegmentContainer, Format] = {
-    "TS": Format(muxer="mpegts", options=_TS, final_options=_TS),
-    "FMP4": Format(muxer="mp4", options=_FMP4, final_options=_FMP4),
+    "TS": Format(muxer="mpegts", options=_TS, final_options=_TS, followed=True),
+    "FMP4": Format(muxer="mp4", options=_FMP4, final_options=_FMP4, followed=True),
 }
 _TICK = 1e-6
 

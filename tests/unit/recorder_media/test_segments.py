@@ -153,6 +153,29 @@ def test_what_a_kill_leaves_of_a_segment_becomes_one_that_goes_on_from_the_one_b
     assert np.diff(times(whole, "audio")) == pytest.approx(1024 / 48_000, abs=1e-4)
 
 
+@pytest.mark.parametrize(("container", "extension"), [("TS", "ts"), ("FMP4", "m4s")])
+def test_pictures_of_a_cut_segment_do_not_outlast_its_sound(
+    tmp_path: Path, container: SegmentContainer, extension: str
+) -> None:
+    output = SegmentOutput(tmp_path, SPEC, SegmentRequest(container=container, duration=2), index=0)
+    for packet in packets(SPEC, 3):
+        if packet.kind == "video" or packet.file_time < 2.9:
+            output.write(packet)
+    output.close()
+    cut, clean = (tmp_path / output.filename / f"00001{name}.{extension}" for name in ("", ".final"))
+    assert finalize.finalize(cut, clean).duration == pytest.approx(2.9, abs=0.03)
+    pictures, sound = (times(clean, kind)[-1] for kind in ("video", "audio"))
+    assert pictures + 1 / 30 <= sound + 1024 / 48_000 + 1e-3
+    assert sound - pictures < 1 / 30, "and not a picture more is left out"
+
+
+def test_a_cut_segment_keeps_its_pictures_where_there_is_no_sound(tmp_path: Path) -> None:
+    silent = replace(SPEC, audio=False)
+    output, _ = segments(tmp_path, silent, SegmentRequest(duration=2), 3)
+    result = finalize.finalize(tmp_path / output.filename / "00001.ts", tmp_path / "clean.ts")
+    assert result.frames == 30
+
+
 def played(output: SegmentOutput, closed: list[ClosedSegment], directory: Path) -> list[Path]:
     """Return what a player gets: all segments as one file, then each of them alone behind what initialises it."""
     folder = directory / output.filename
