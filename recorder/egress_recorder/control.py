@@ -6,7 +6,6 @@ supervisor's methods, and what it did shows in the status.
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -122,13 +121,3 @@ def _probe(problem: str) -> web.Response:
 
 def _bad_request(message: str) -> web.Response:
     return web.json_response({"error": message}, status=400)
-
-
-async def wait_acknowledged(event: asyncio.Event, timeout: float) -> bool:  # noqa: ASYNC109 - the caller's budget
-    """Wait for an acknowledgement; return whether it came in time."""
-    try:
-        async with asyncio.timeout(timeout):
-            await event.wait()
-    except TimeoutError:
-        return False
-    return True

@@ -22,6 +22,7 @@ from egress_recorder.partplan import GROWING, PartSizes, Send, while_growing
 from egress_recorder.storage import PartRecord, UploadLostError
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploader
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +111,7 @@ class GrowingUpload:
                 # Whatever it is, the file is sent after its end as well.
                 logger.exception("the upload while recording failed", extra={"output": self._uploader.name})
                 return
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._over.wait()
+            await happens(self._over, within=pause)
 
     def _failed(self, error: Exception, pause: float) -> None:
         if isinstance(error, UploadLostError) and self._begun is not None:

@@ -19,6 +19,7 @@ from egress_recorder.errors import AuthorizationError, RecorderError
 from egress_recorder.spans import bounded
 from egress_recorder.storage import ObjectStore, Storage
 from egress_recorder.threads import in_thread
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -191,11 +192,7 @@ class ManifestWriter:
 
     async def _run(self, interval: float) -> None:
         while not self._closing:
-            try:
-                async with asyncio.timeout(interval):
-                    await self._wanted.wait()
-            except TimeoutError:
-                pass
+            await happens(self._wanted, within=interval)
             if not self._closing:
                 await self._flush()
 

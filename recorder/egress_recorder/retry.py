@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from egress_recorder.errors import AuthorizationError, RecorderError, UnreachableError
+from egress_recorder.waiting import happens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,4 @@ class Deadline:
         if self._set.is_set():
             await asyncio.sleep(seconds)
             return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._set.wait()
-        except TimeoutError:
-            pass
+        await happens(self._set, within=seconds)

@@ -22,7 +22,6 @@ from support.all_outputs import (
     HLS,
     RATE,
     SEGMENT,
-    Hls,
     Kept,
     mean,
     off_second,
@@ -31,6 +30,7 @@ from support.all_outputs import (
     stored_enough,
     strangers,
 )
+from support.hls import Hls
 from support.realtime import MEASURES, REALTIME
 from support.scene import Recording, Scene
 

@@ -16,8 +16,8 @@ from egress_recorder import finalize, fmp4
 from egress_recorder.outputs.segments import SegmentOutput
 from egress_recorder.playlist import Entry, main_playlist
 from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, SegmentRequest
-from support.all_outputs import Hls
 from support.encoded import RATE, SECONDS, SPEC, packets
+from support.hls import Hls
 from support.realtime import MEASURES, REALTIME
 
 pytestmark = [

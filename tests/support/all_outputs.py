@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import av
 from livekit.protocol import egress as livekit_egress
 
-from devstack import testpattern
-from devstack.mediacheck import MediaReport, check, plane_of
-from devstack.playback import Truth
+from devstack.mediacheck import MediaReport
 from egress_recorder.playlist import Entry, entries_of
+from support.hls import Hls
+from support.pictures import counter, decoded
 from support.scene import Recording, Scene
 
 RATE, SEGMENT = 30, 2
@@ -115,61 +112,9 @@ class Kept:
     def images(self) -> list[int | None]:
         """Decode the images in the order of the manifest; return the number that each shows."""
         return [
-            counter_of(self.fetch(image["filename"].removeprefix(self._prefix)))
+            counter(decoded(self.fetch(image["filename"].removeprefix(self._prefix))))
             for image in self.manifest()["images"]
         ]
-
-
-class Hls:
-    """An ended HLS output on the disk. A run goes up to a discontinuity; decoded are its pieces, up to another EXT-X-MAP each.
-
-    (A segment that a kill cut is made whole by another process, and comes with a map of its own.)
-    """
-
-    def __init__(self, playlist: Path, fetch: Callable[[str], Path]) -> None:
-        """`fetch` brings a file, named relative to the folder above the playlist's, to the disk."""
-        self.playlist = playlist
-        self.entries = entries_of(playlist.read_text())
-        self.begins = [0.0]
-        """Of each run, seconds of the playlist."""
-        placed: list[tuple[tuple[int, str], str]] = []
-        end = 0.0
-        for entry in self.entries:
-            if entry.discontinuity and end:
-                self.begins.append(end)
-            placed.append(((len(self.begins) - 1, entry.init), entry.uri))
-            end += entry.duration
-        self.runs: list[list[MediaReport]] = [[] for _ in self.begins]
-        folder = playlist.parent
-        for (run, init), piece in groupby(placed, key=lambda one: one[0]):
-            names = [*([init] if init else []), *(uri for _, uri in piece)]
-            number = len(self.runs[run])
-            whole = folder.with_name(f"{folder.name}-{run}-{number}{'.mp4' if init else '.ts'}")
-            whole.write_bytes(b"".join(fetch(f"{folder.name}/{name}").read_bytes() for name in names))
-            self.runs[run].append(check(whole))
-
-    @property
-    def errors(self) -> list[str]:
-        """Of all pieces."""
-        return [error for run in self.runs for report in run for error in report.errors]
-
-    def counters(self, run: int) -> list[int | None]:
-        """Of all pictures of a run."""
-        return [number for report in self.runs[run] for number in report.counters]
-
-    @property
-    def truth(self) -> Truth:
-        """What a player of the whole playlist has to show."""
-        return Truth.of(
-            *((begin, piece) for begin, run in zip(self.begins, self.runs, strict=True) for piece in run)
-        )
-
-
-def counter_of(image: Path) -> int | None:
-    """Return the number that an image shows."""
-    with av.open(str(image)) as container:
-        frame = next(container.decode(video=0))
-    return testpattern.read_counter(plane_of(frame.reformat(format="yuv420p"), 0))
 
 
 def strangers(status: dict[str, Any]) -> dict[str, set[str]]:

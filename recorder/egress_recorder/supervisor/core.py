@@ -26,6 +26,7 @@ from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.supervisor.segments import SegmentLane
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.verdict import Verdict
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -216,9 +217,8 @@ class Supervisor:
         budget = max(1, self._config.max_parts - self._config.part + 1)
         # A refused destination ends it before the room is joined. The wait is nearly free: meanwhile the capture
         # process imports its libraries. A slow storage must not cost the beginning, so the wait is short.
-        await self._within(
-            self._adopted, settings.probe_head_start if self._config.part == 1 else settings.manifest_patience
-        )
+        patience = settings.probe_head_start if self._config.part == 1 else settings.manifest_patience
+        await happens(self._adopted, within=patience)
         if self._storage_error is not None:
             return verdicts.of_error(self._storage_error)
         while True:
@@ -239,7 +239,7 @@ class Supervisor:
             )
             self._board.update(recording=False, degraded="", in_room=False, message=message)
             backoff = settings.first_backoff if end.had_media else min(backoff, settings.longest_backoff)
-            await self._within(self._ending, backoff)
+            await happens(self._ending, within=backoff)
             await self._scratch.wait_for_room(self._ending)
             if self._ending.is_set():
                 return self._without_capture()
@@ -282,13 +282,3 @@ class Supervisor:
     def _request_manifest(self) -> None:
         if self._destinations.writer is not None:
             self._destinations.writer.request()
-
-    @staticmethod
-    async def _within(event: asyncio.Event, seconds: float) -> bool:
-        """Wait for an event; return whether it came in time."""
-        try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            return False
-        return True

@@ -28,6 +28,7 @@ from egress_recorder.supervisor.scratch import ScratchWatch
 from egress_recorder.supervisor.segments import SegmentLane
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -248,11 +249,7 @@ class Delivery:
         failures = await everywhere(patient=True)
         while failures and self._is_last_copy(file, failures) and not self._released.is_set():
             self._hold(file, failures)
-            try:
-                async with asyncio.timeout(self._hold_pause):
-                    await self._released.wait()
-            except TimeoutError:
-                pass
+            await happens(self._released, within=self._hold_pause)
             failures = await everywhere(patient=False)
         self._held.discard(file)
         if not self._held:

@@ -25,6 +25,7 @@ from egress_recorder.supervisor.account import Account
 from egress_recorder.supervisor.failover import Failover
 from egress_recorder.supervisor.outputs import Output, Target
 from egress_recorder.upload import Uploaded
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -152,9 +153,7 @@ class ImageLane:
                 if self._closing.is_set():
                     return error
                 self._held(error)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._closing.wait()
+                await happens(self._closing, within=pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
             else:
                 return None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from egress_recorder.configdir import ConfigDirectory, Inputs
 from egress_recorder.contract import DesiredState, RecorderConfig, RecorderResult
-from egress_recorder.control import ControlServer, wait_acknowledged
+from egress_recorder.control import ControlServer
 from egress_recorder.errors import ConfigurationError, RecorderError
 from egress_recorder.health import Health
 from egress_recorder.redact import configure_logging, redact
@@ -22,6 +22,7 @@ from egress_recorder.supervisor.core import Supervisor
 from egress_recorder.supervisor.process import CaptureChild, SignalLatch, Spawn, reap_orphans
 from egress_recorder.supervisor.settings import Settings
 from egress_recorder.supervisor.termination import UNKNOWN_EGRESS, failure_result, write_termination_message
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ async def _run(
         complete = write_termination_message(options.termination_log, result)
         _log_result(result)
         if not complete:
-            await wait_acknowledged(acknowledged, ACK_TIMEOUT)
+            await happens(acknowledged, within=ACK_TIMEOUT)
     assert result.exit_code is not None
     return result.exit_code
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from egress_recorder.contract import Trouble
 from egress_recorder.supervisor.account import Account
 from egress_recorder.threads import in_thread
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -101,11 +102,7 @@ class ScratchWatch:
     async def wait_for_room(self, ending: asyncio.Event) -> None:
         """Return when the volume is less than 80 % full, or when the end is asked for."""
         while not ending.is_set() and (await self.room()).fill >= REPORT:
-            try:
-                async with asyncio.timeout(self._interval):
-                    await ending.wait()
-            except TimeoutError:
-                pass
+            await happens(ending, within=self._interval)
 
     async def room(self) -> Room:
         """Return what there is."""

@@ -27,6 +27,7 @@ from egress_recorder.supervisor.salvage import salvage
 from egress_recorder.supervisor.segment_place import SegmentPlace
 from egress_recorder.threads import in_thread
 from egress_recorder.upload import Uploaded
+from egress_recorder.waiting import happens
 
 logger = logging.getLogger(__name__)
 
@@ -219,11 +220,7 @@ class SegmentLane:
             f"{self._name}: no storage takes its segments; the recorder keeps them in its pod and goes on trying: correct what it"
             f" says, or delete the resource to give them up: {error}",
         )
-        try:
-            async with asyncio.timeout(self._hold_pause or _PAUSE):
-                await self._released.wait()
-        except TimeoutError:
-            pass
+        await happens(self._released, within=self._hold_pause or _PAUSE)
         return True
 
     def _tell(self, part: int, playlists: Playlists) -> None:
