@@ -63,12 +63,14 @@ def finalize(source: Path, target: Path) -> Finalized:
 
 
 def _end_of_sound(source: Path, container: Format) -> float:
-    """Return the time, seconds, up to which there is sound; infinity where there is none."""
+    """Return the time, seconds, up to which there is sound before the first damage; infinity where there is none."""
     with av.open(str(source), "r") as opened:
-        sound = [stream for stream in opened.streams if stream.type == "audio"]
-        if not sound:
-            return math.inf
-        return max(map(_end, _whole(_readable(opened, sound), container)), default=math.inf)
+        packets = _whole(_readable(opened, _media(opened)), container)
+        return max((_end(packet) for packet in packets if packet.stream.type == "audio"), default=math.inf)
+
+
+def _media(source: InputContainer) -> list[Any]:
+    return [stream for stream in source.streams if stream.type in {"video", "audio"}]
 
 
 def _end(packet: Any) -> float:
@@ -77,7 +79,7 @@ def _end(packet: Any) -> float:
 
 def _copy(source: InputContainer, target: Path, container: Format, until: float) -> Finalized:
     """`until`: seconds at which the pictures end at the latest."""
-    streams = [stream for stream in source.streams if stream.type in {"video", "audio"}]
+    streams = _media(source)
     if not streams:
         return Finalized(0.0, 0, 0.0)
     ends: dict[str, float] = {}
