@@ -22,6 +22,8 @@ from typing import Any, Literal, Self, cast
 from devstack.process import LOOPBACK
 
 ADDRESS = "127.0.0.2"
+IN_ORDER = 1e-6
+"""Seconds between two packets that would leave at once: an event loop runs what is due at the same time in any order."""
 MAX_QUEUE = 0.5
 """Seconds of packets that a link of bounded rate keeps; more are dropped."""
 
@@ -66,8 +68,7 @@ class Link:
             self._free = start = start + size * 8 / how.rate
         at = start + max(0.0, how.delay + self._rng.uniform(-how.jitter, how.jitter))
         if not how.reorder:
-            at = max(at, self._last)
-            self._last = at
+            at = self._last = max(at, self._last + IN_ORDER)
         return at
 
 
