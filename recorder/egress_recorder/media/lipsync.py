@@ -15,12 +15,13 @@ SOUND_LAG = OPUS_LOOKAHEAD + 0.010
 """Seconds by which sound is later than its packets say. The second part is a publisher's capture and the receiver's step of
 10 ms, whose phase is another one in each recording: settled A/V offsets of the conformance suite without it were 7 to 15 ms
 (Python SDK, 11.7 in the mean of 14) and 4 to 6 ms (Chromium). Nearer to the SDK's: its spread reaches the limit first."""
-MAX_CORRECTION = 1.0
-"""Seconds; a starved receiver can be further off, but then a late picture is better than a frozen one."""
+MAX_CORRECTION = 1.5
+"""Seconds; a starved receiver can be further off (seen: 2 s), but so many pictures wait in memory (720p: 41 MB per second)."""
 
 
-FAR, FAR_RATE = 0.08, 1.0
-"""Seconds of error beyond which pictures follow at `FAR_RATE` seconds per second: out of sync is seen more than haste."""
+FAR, FAR_RATE = 0.05, 3.0
+"""Seconds of error beyond which pictures follow at `FAR_RATE` seconds per second: out of sync is seen more than haste. On a
+machine whose CPUs are all busy jitter buffers grow by 0.3 s at once; at 1 s/s pictures were off for half a second each time."""
 
 
 RESTLESS = 0.06
@@ -41,6 +42,11 @@ class Slew:
         self._rate = rate
         self._value = 0.0
         self._at: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What it was followed to; 0 before."""
+        return self._value
 
     def follow(self, target: float, at: float) -> float:
         """Return the value at time `at`, which never goes back."""
@@ -96,7 +102,9 @@ class LipSync:
         return 0.0 if target is None else self._slew.follow(target, at)
 
     def _target(self, video: str, audio: str | None, at: float) -> float | None:
-        sound, picture = self._delay_at(audio or "", at), self._delay_at(video, at)
+        # The sound of this picture's moment comes out of its buffer later than the picture, by the correction itself.
+        sound = self._delay_at(audio or "", at + max(0.0, self._slew.value))
+        picture = self._delay_at(video, at)
         if picture is None or sound is None or self._settles(audio, at):
             # Nothing to match (yet, or any more): keep what was last right, a jump back would be seen.
             return self._last_target
