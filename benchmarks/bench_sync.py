@@ -138,7 +138,7 @@ def main() -> None:
             time.sleep(WARM_UP)
             process = recorder(server, "sync", path)
             if options.load:
-                process.command[:0] = LAST
+                process.command = [*LAST, *process.command]
             record_for(process, options.seconds)
         report = mediacheck.check(path)
     offsets = report.offsets_ms
