@@ -15,7 +15,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from av.container import InputContainer
 from egress_recorder.errors import RequestDataError
 from egress_recorder.filetypes import of_extension
 from egress_recorder.outputs import OUTPUTS
-from egress_recorder.outputs.base import Format
+from egress_recorder.outputs.base import Format, packet_end
 from egress_recorder.outputs.segments import FORMATS
 from egress_recorder.segmentation import EXTENSIONS
 from egress_recorder.vocabulary import ExitCode
@@ -66,15 +65,13 @@ def _end_of_sound(source: Path, container: Format) -> float:
     """Return the time, seconds, up to which there is sound before the first damage; infinity where there is none."""
     with av.open(str(source), "r") as opened:
         packets = _whole(_readable(opened, _media(opened)), container)
-        return max((_end(packet) for packet in packets if packet.stream.type == "audio"), default=math.inf)
+        return max(
+            (packet_end(packet) for packet in packets if packet.stream.type == "audio"), default=math.inf
+        )
 
 
 def _media(source: InputContainer) -> list[Any]:
     return [stream for stream in source.streams if stream.type in {"video", "audio"}]
-
-
-def _end(packet: Any) -> float:
-    return float((packet.pts + (packet.duration or 0)) * Fraction(packet.time_base))
 
 
 def _copy(source: InputContainer, target: Path, container: Format, until: float) -> Finalized:
@@ -96,7 +93,7 @@ def _copy(source: InputContainer, target: Path, container: Format, until: float)
                 continue
             last[index] = packet.dts
             kind = packet.stream.type
-            end = _end(packet)
+            end = packet_end(packet)
             if kind == "video" and end > until + _ROUNDING:
                 continue
             ends[kind] = max(ends.get(kind, 0.0), end)

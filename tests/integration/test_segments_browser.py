@@ -6,6 +6,7 @@ A hole of 32 ms in one track is enough for hls.js to stop at the end of everythi
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,6 +30,12 @@ pytestmark = [
 TICK = 1 / RATE
 
 
+@pytest.fixture(scope="module")
+def player() -> Iterator[browser.Player]:
+    with browser.Player(hls=True) as running:
+        yield running
+
+
 def run(directory: Path, container: SegmentContainer, *, sound: float) -> tuple[Path, float]:
     """Write one segment whose sound ends after `sound` seconds; return it and its duration."""
     directory.mkdir()
@@ -44,7 +51,7 @@ def run(directory: Path, container: SegmentContainer, *, sound: float) -> tuple[
 @pytest.mark.parametrize("container", ["FMP4", "TS"])
 @pytest.mark.parametrize("lacking", [0.0, TICK, 3 * TICK])
 def test_a_browser_goes_on_behind_a_cut_segment(
-    tmp_path: Path, container: SegmentContainer, lacking: float
+    player: browser.Player, tmp_path: Path, container: SegmentContainer, lacking: float
 ) -> None:
     folder = tmp_path / "hls"
     folder.mkdir()
@@ -63,7 +70,6 @@ def test_a_browser_goes_on_behind_a_cut_segment(
     playlist = folder / "all.m3u8"
     playlist.write_text(main_playlist(entries, target=4, egress_id="X", ended=True))
     hls = Hls(playlist, lambda name: tmp_path / name)
-    with browser.Player(hls=True) as player:
-        playback = player.play_hls(playlist, hls.truth, across=hls.begins[1:])
+    playback = player.play_hls(playlist, hls.truth, across=hls.begins[1:])
     assert playback.plays, playback.summary()
     assert not [note for note in playback.notes if "Hole" in note]

@@ -31,6 +31,11 @@ the header needs."""
 _ZERO = Fraction(0)
 
 
+def packet_end(packet: Any) -> float:
+    """Return the time, seconds, up to which a packet that was read from a file lasts."""
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
 def _nothing(path: Path, samples: int) -> None:
     """Most containers complete themselves."""
 

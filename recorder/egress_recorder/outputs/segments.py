@@ -20,7 +20,7 @@ from egress_recorder import fmp4
 from egress_recorder.errors import MediaError
 from egress_recorder.media.packets import EncodedPacket
 from egress_recorder.media.values import Codec, Kind, MediaSpec
-from egress_recorder.outputs.base import ContainerOutput, Format
+from egress_recorder.outputs.base import ContainerOutput, Format, packet_end
 from egress_recorder.outputs.mp4 import FRAGMENT_SECONDS
 from egress_recorder.segmentation import EXTENSIONS, SegmentContainer, SegmentRequest, directory_name
 
@@ -175,11 +175,7 @@ def _end_of(path: Path, kind: Kind) -> float:
     try:
         with av.open(str(path)) as container:
             stream = next(stream for stream in container.streams if stream.type == kind)
-            ends = [
-                (packet.pts + (packet.duration or 0)) * packet.time_base
-                for packet in container.demux(stream)
-                if packet.pts is not None
-            ]
+            ends = [packet_end(packet) for packet in container.demux(stream) if packet.pts is not None]
     except (av.FFmpegError, OSError, StopIteration):
         return 0.0
-    return float(max(ends, default=0))
+    return max(ends, default=0.0)

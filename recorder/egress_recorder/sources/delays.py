@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections import deque
 
+RESTLESS = 0.03
+"""Seconds between the means of two intervals from which on the next look is worth having soon: a mean says little of its moments."""
 FRAMES = 120
 """Pictures whose leads are kept between two looks at the statistics (60 fps for 2 s)."""
 
@@ -25,6 +27,9 @@ class ReceiveDelay:
 
     def __init__(self) -> None:
         self._last = (0.0, 0)
+        self._mean = 0.0
+        self.restless = False
+        """True while the delay changes from one interval to the next."""
         self._leads: deque[float] = deque(maxlen=FRAMES)
 
     def delivered(self, lead: float) -> None:
@@ -43,7 +48,9 @@ class ReceiveDelay:
         self._leads.clear()
         if count <= last[1] or total < last[0]:
             return None
-        return (total - last[0]) / (count - last[1]) + lead
+        before, self._mean = self._mean, (total - last[0]) / (count - last[1]) + lead
+        self.restless = abs(self._mean - before) > RESTLESS
+        return self._mean
 
     def _lead(self) -> float:
         """The mean: the processing delay is one as well, and on a lossy path both have the same long tail."""

@@ -28,8 +28,6 @@ CHUNK_MS = 50
 STATS_SECONDS, STATS_SECONDS_RESTLESS, STATS_YOUNG = 0.25, 0.1, 1.5
 """Seconds between two looks at the statistics, the middle one in the first `STATS_YOUNG` seconds of media (buffers find their size
 then), while the delay changes and when pictures stall."""
-RESTLESS = 0.03
-"""Seconds between two measured delays from which on the next look is soon: their mean says little of the moments between them."""
 CLOSE_SECONDS = 1.0
 PAUSE_SECONDS = 0.2
 """Seconds for which a track that stalled is paused: livekit-server waits 0.1 s before it obeys (subscribedtrack.go)."""
@@ -107,9 +105,8 @@ class Pump:
     async def _stats(self) -> None:
         """Report the mean delay since the receipt of each interval."""
         young = round(STATS_YOUNG / STATS_SECONDS_RESTLESS)
-        last, restless = 0.0, False
         while True:
-            soon = young or restless or self._stall.suspected
+            soon = young or self._delay.restless or self._stall.suspected
             interval = STATS_SECONDS_RESTLESS if soon else STATS_SECONDS
             await asyncio.sleep(interval)
             try:
@@ -124,7 +121,6 @@ class Pump:
                 total, count = self._counters(report.inbound_rtp.inbound)
                 if (seconds := self._delay.interval(total, count)) is not None:
                     self._sink.delay(self._sid, seconds, now - interval / 2)
-                    last, restless = seconds, abs(seconds - last) > RESTLESS
                 anew = self._is_stalled(report.inbound_rtp, now)
                 if self._stall.suspected:
                     self._sink.held(self._sid, now)

@@ -41,6 +41,12 @@ def test_packets_overtake_each_other_only_when_they_may(reorder: bool) -> None:
     assert (sorted(at) != at) == reorder
 
 
+def test_packets_that_come_at_once_leave_one_after_the_other() -> None:
+    link = Link(random.Random(4))
+    at = [link.release(0.0, 1000, Impairment(delay=0.05, jitter=0.01)) or 0.0 for _ in range(100)]
+    assert at == sorted(set(at)), "an event loop runs what is due at the same time in any order"
+
+
 def test_a_bounded_rate_holds_packets_back_and_drops_what_waits_too_long() -> None:
     delays = times(Impairment(rate=1_000_000), 500)  # 2 Mbit/s are sent
     kept = [late for late in delays if late is not None]

@@ -61,3 +61,14 @@ def test_a_render_time_before_the_receipt_is_a_negative_delay() -> None:
     for _ in range(15):
         delay.delivered(-0.120)
     assert delay.interval(15 * 0.020, 15) == pytest.approx(-0.100)
+
+
+def test_a_delay_that_changes_from_one_interval_to_the_next_is_restless() -> None:
+    delay = ReceiveDelay()
+    restless = []
+    for total, count in ((1.0, 10), (2.0, 20), (4.0, 30), (6.0, 40), (6.0, 40)):
+        delay.interval(total, count)
+        restless.append(delay.restless)
+    assert restless == [True, False, True, False, False], (
+        "the first one is unknown, the last one is no interval"
+    )
