@@ -10,6 +10,11 @@ What a publisher does before it sends is in no statistics. Measured with the SDK
 first packet of a 720p picture leaves 8-10 ms after its capture, and sound waits the 20 ms of its Opus packet, 10 of
 which the receiver's 10 ms steps take out again. The two cancel within 3 ms. What is still seen in decoded files,
 less with Chromium as publisher than with the SDK, is `lipsync.SOUND_LAG`.
+
+On a machine whose CPUs are all busy the statistics lie, and always to one side: a packet is stamped when the receiver's thread gets to
+it, and a picture is delivered after it was decoded, so that both figures are too small by what the thread waited for a
+CPU (seen: 0.1 to 0.6 s for a moment), while media keep their place. A fall is therefore believed only as fast as buffers
+can shrink, or when it lasts.
 """
 
 from __future__ import annotations
@@ -18,16 +23,26 @@ from collections import deque
 
 RESTLESS = 0.03
 """Seconds between the means of two intervals from which on the next look is worth having soon: a mean says little of its moments."""
+FALL_SOUND, FALL_PICTURES = 0.15, 0.1
+"""Seconds per second by which a delay can fall: NetEQ plays faster (measured: 0.065), libwebrtc moves the render time of pictures
+by 0.1 at most (`kDelayMaxChangeMsPerS` in modules/video_coding/timing/timing.cc). Of five pairs these met the sound best."""
+LASTING = 2.0
+"""Seconds after which a fall is believed whatever its speed: a buffer was emptied at once."""
 FRAMES = 120
 """Pictures whose leads are kept between two looks at the statistics (60 fps for 2 s)."""
 
 
 class ReceiveDelay:
-    """The mean delay of each interval between two looks at the counters of one track."""
+    """The mean delay of each interval between two looks at the counters of one track, as far as it is believed."""
 
-    def __init__(self) -> None:
+    def __init__(self, fall: float) -> None:
+        """`fall`: seconds per second by which the delay can fall."""
+        self._fall = fall
         self._last = (0.0, 0)
         self._mean = 0.0
+        self._recent: deque[tuple[float, float]] = deque()
+        """Time and mean of the intervals of the last `LASTING` seconds."""
+        self._believed: tuple[float, float] | None = None
         self.restless = False
         """True while the delay changes from one interval to the next."""
         self._leads: deque[float] = deque(maxlen=FRAMES)
@@ -36,8 +51,8 @@ class ReceiveDelay:
         """A picture whose own time is `lead` seconds after its delivery (negative: before) was delivered."""
         self._leads.append(lead)
 
-    def interval(self, total: float, count: int) -> float | None:
-        """Return the seconds from the receipt to the time that the sink was given, None when nothing came.
+    def interval(self, total: float, count: int, at: float) -> float | None:
+        """Return the seconds from the receipt to the time that the sink was given, None when nothing came until `at`.
 
         Negative when libwebrtc's render time lies before the receipt: its extrapolation of RTP times learns for seconds
         from a sender that begins slowly and catches up (seen: 100 ms).
@@ -46,11 +61,25 @@ class ReceiveDelay:
         last, self._last = self._last, (total, count)
         lead = self._lead()
         self._leads.clear()
+        if count < last[1]:
+            self._recent.clear()
+            self._believed = None
         if count <= last[1] or total < last[0]:
             return None
         before, self._mean = self._mean, (total - last[0]) / (count - last[1]) + lead
         self.restless = abs(self._mean - before) > RESTLESS
-        return self._mean
+        return self._believe(self._mean, at)
+
+    def _believe(self, mean: float, at: float) -> float:
+        self._recent.append((at, mean))
+        while self._recent[0][0] <= at - LASTING:
+            self._recent.popleft()
+        if self._believed is None:
+            self._believed = at, mean
+        before, value = self._believed
+        slowly = value - self._fall * (at - before)
+        self._believed = at, min(max(mean, slowly), max(mean for _, mean in self._recent))
+        return self._believed[1]
 
     def _lead(self) -> float:
         """The mean: the processing delay is one as well, and on a lossy path both have the same long tail."""

@@ -16,7 +16,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats, RtcStats
 
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
-from egress_recorder.sources.delays import ReceiveDelay
+from egress_recorder.sources.delays import FALL_PICTURES, FALL_SOUND, ReceiveDelay
 from egress_recorder.sources.sdk import PictureStream, enable
 from egress_recorder.sources.stall import Stall
 from egress_recorder.sources.starvation import Starvation
@@ -55,11 +55,11 @@ class Pump:
         self._publication = publication
         self._sink, self._clock = sink, clock
         self._sid = track.sid
-        self._delay = ReceiveDelay()
         self._stall, self._starvation = Stall(), Starvation()
         self.heard = False
         """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
+        self._delay = ReceiveDelay(FALL_PICTURES if kind == "video" else FALL_SOUND)
         sink.opened(self._sid, kind, clock(), still=still)
         run = self._video() if kind == "video" else self._audio()
         self._tasks = [asyncio.create_task(run), asyncio.create_task(self._stats())]
@@ -119,7 +119,7 @@ class Pump:
                 if report.WhichOneof("stats") != "inbound_rtp":
                     continue
                 total, count = self._counters(report.inbound_rtp.inbound)
-                if (seconds := self._delay.interval(total, count)) is not None:
+                if (seconds := self._delay.interval(total, count, now)) is not None:
                     self._sink.delay(self._sid, seconds, now - interval / 2)
                 anew = self._is_stalled(report.inbound_rtp, now)
                 if self._stall.suspected:
