@@ -13,8 +13,8 @@ less with Chromium as publisher than with the SDK, is `lipsync.SOUND_LAG`.
 
 On a machine whose CPUs are all busy the statistics lie, and always to one side: a packet is stamped when the receiver's thread gets to
 it, and a picture is delivered after it was decoded, so that both figures are too small by what the thread waited for a
-CPU (seen: 0.1 to 0.6 s for a moment), while media keep their place. A fall is therefore believed only as fast as buffers
-can shrink, or when it lasts.
+CPU (seen: 0.1 to 0.6 s for a moment), while media keep their place. A great fall is therefore believed only as fast as
+buffers can shrink, or when it lasts.
 """
 
 from __future__ import annotations
@@ -24,8 +24,13 @@ from collections import deque
 RESTLESS = 0.03
 """Seconds between the means of two intervals from which on the next look is worth having soon: a mean says little of its moments."""
 FALL_SOUND, FALL_PICTURES = 0.15, 0.1
-"""Seconds per second by which a delay can fall: NetEQ plays faster (measured: 0.065), libwebrtc moves the render time of pictures
+"""Seconds per second by which a settled delay can fall: NetEQ plays faster (measured: 0.065), libwebrtc moves the render time of pictures
 by 0.1 at most (`kDelayMaxChangeMsPerS` in modules/video_coding/timing/timing.cc). Of five pairs these met the sound best."""
+GREAT = 0.05
+"""Seconds by which a delay may fall faster: the steps of jitter buffers, which a calm machine has as well."""
+SETTLING = 2.0
+"""Seconds after the first interval in which every fall is believed: buffers find their size and libwebrtc the sender's clock (seen:
+200 ms in half a second)."""
 LASTING = 2.0
 """Seconds after which a fall is believed whatever its speed: a buffer was emptied at once."""
 FRAMES = 120
@@ -42,7 +47,8 @@ class ReceiveDelay:
         self._mean = 0.0
         self._recent: deque[tuple[float, float]] = deque()
         """Time and mean of the intervals of the last `LASTING` seconds."""
-        self._believed: tuple[float, float] | None = None
+        self._first: float | None = None
+        self._last_belief = (0.0, 0.0)
         self.restless = False
         """True while the delay changes from one interval to the next."""
         self._leads: deque[float] = deque(maxlen=FRAMES)
@@ -63,7 +69,7 @@ class ReceiveDelay:
         self._leads.clear()
         if count < last[1]:
             self._recent.clear()
-            self._believed = None
+            self._first = None
         if count <= last[1] or total < last[0]:
             return None
         before, self._mean = self._mean, (total - last[0]) / (count - last[1]) + lead
@@ -74,12 +80,14 @@ class ReceiveDelay:
         self._recent.append((at, mean))
         while self._recent[0][0] <= at - LASTING:
             self._recent.popleft()
-        if self._believed is None:
-            self._believed = at, mean
-        before, value = self._believed
+        if self._first is None:
+            self._first, self._last_belief = at, (at, mean)
+        before, value = self._last_belief
         slowly = value - self._fall * (at - before)
-        self._believed = at, min(max(mean, slowly), max(mean for _, mean in self._recent))
-        return self._believed[1]
+        if mean < slowly - GREAT and at - self._first >= SETTLING:
+            mean = min(slowly, max(recent for _, recent in self._recent))
+        self._last_belief = at, mean
+        return mean
 
     def _lead(self) -> float:
         """The mean: the processing delay is one as well, and on a lossy path both have the same long tail."""

@@ -74,39 +74,46 @@ def test_a_delay_that_changes_from_one_interval_to_the_next_is_restless() -> Non
     )
 
 
-def believed(means: list[float], *, every: float = 0.25, fall: float = 0.1) -> list[float]:
-    """Return what is believed of the means of ten items per interval of `every` seconds."""
-    delay, total, values = ReceiveDelay(fall), 0.0, []
-    for number, mean in enumerate(means, 1):
+def believed(means: list[float], *, settled: float) -> list[float]:
+    """Return what is believed of the means of ten items per interval of 0.25 s, after 3 s of `settled`."""
+    delay, total, values = ReceiveDelay(fall=0.1), 0.0, []
+    for number, mean in enumerate([*[settled] * 12, *means], 1):
         total += 10 * mean
-        value = delay.interval(total, 10 * number, at=number * every)
+        value = delay.interval(total, 10 * number, at=number * 0.25)
         assert value is not None
         values.append(round(value, 4))
-    return values
+    return values[12:]
 
 
-def test_a_fall_is_believed_as_fast_as_a_buffer_can_shrink() -> None:
+def test_a_great_fall_is_believed_as_fast_as_a_buffer_can_shrink() -> None:
     # The receiver waited for a CPU: two intervals say that nothing waited in the buffer, which was as long as before.
-    assert believed([0.6, 0.6, 0.1, 0.0, 0.6, 0.6]) == [0.6, 0.6, 0.575, 0.55, 0.6, 0.6]
-    assert believed([0.6, 0.58, 0.56, 0.54]) == [0.6, 0.58, 0.56, 0.54], "a slow fall is followed at once"
+    assert believed([0.1, 0.0, 0.6, 0.6], settled=0.6) == [0.575, 0.55, 0.6, 0.6]
+
+
+def test_a_slow_or_a_small_fall_is_followed_at_once() -> None:
+    assert believed([0.58, 0.56, 0.54], settled=0.6) == [0.58, 0.56, 0.54]
+    assert believed([0.54, 0.54, 0.6], settled=0.6) == [0.54, 0.54, 0.6]
 
 
 def test_a_rise_is_believed_at_once() -> None:
-    assert believed([0.1, 0.1, 0.7, 0.7]) == [0.1, 0.1, 0.7, 0.7]
+    assert believed([0.7, 0.7], settled=0.1) == [0.7, 0.7]
 
 
-def test_a_fall_that_lasts_is_believed() -> None:
-    values = believed([0.9, *[0.2] * 9])
-    assert values[1:8] == [0.875, 0.85, 0.825, 0.8, 0.775, 0.75, 0.725]
-    assert values[8:] == [0.2, 0.2], "2 s after the last interval that said more"
+def test_a_great_fall_that_lasts_is_believed() -> None:
+    values = believed([0.2] * 10, settled=0.9)
+    assert values[:7] == [0.875, 0.85, 0.825, 0.8, 0.775, 0.75, 0.725]
+    assert values[7:] == [0.2] * 3, "2 s after the last interval that said more"
+
+
+def test_while_buffers_find_their_size_every_fall_is_believed() -> None:
+    delay = ReceiveDelay(fall=0.1)
+    assert delay.interval(2.0, 10, at=0) == pytest.approx(0.2)
+    assert delay.interval(2.2, 20, at=0.25) == pytest.approx(0.02)
 
 
 def test_a_new_subscription_has_a_delay_of_its_own() -> None:
     delay = ReceiveDelay(fall=0.1)
-    delay.interval(9.0, 10, at=0)
-    assert delay.interval(0.3, 5, at=0.1) is None
-    assert delay.interval(0.5, 15, at=0.2) == pytest.approx(0.02)
-
-
-def test_of_the_first_look_everything_is_believed() -> None:
-    assert believed([0.05]) == [0.05]
+    for second in range(10):
+        delay.interval(9.0 * (second + 1), 10 * (second + 1), at=second)
+    assert delay.interval(0.3, 5, at=10) is None
+    assert delay.interval(0.5, 15, at=11) == pytest.approx(0.02)

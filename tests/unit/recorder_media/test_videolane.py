@@ -132,3 +132,16 @@ def test_a_steady_picture_is_never_further_off_than_half_a_tick(phase: float, fp
         lane.place((number + phase) / fps, (number + phase) / fps)
     ticks = [tick for tick in lane.ticks(199 / fps) if tick.picture is not None and tick.fresh]
     assert all(abs(tick.index / fps - (tick.picture or 0.0)) <= 0.51 / fps for tick in ticks)
+
+
+def test_a_shift_of_more_than_half_a_tick_waits_for_the_axis() -> None:
+    # Then 20 ms are 20 ms of lateness, which the axis takes back, and not a jump by 33 ms.
+    lane: VideoLane[int] = VideoLane(30)
+    for number in range(60):
+        lane.place(number, (number + (0.0 if number < 30 else 0.6)) / 30)
+    assert [tick.picture for tick in lane.ticks(60 / 30)] == list(range(60))
+    assert lane.lateness * 30 == pytest.approx(0.6, abs=0.2)
+    for number in range(60, 120):
+        lane.place(number, (number + 0.95) / 30)
+    shown = [tick.picture for tick in lane.ticks(4.0)]
+    assert shown[-1] == 118, "of nearly a tick it jumps"
