@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections import deque
 
 OPUS_LOOKAHEAD = 0.0065
-"""Seconds by which Opus delays all sound (RFC 6716 §2); in no statistics, and libwebrtc does not take it out."""
+"""Seconds by which Opus delays all sound (RFC 6716 §2); in no statistics, and libwebrtc does not take it out. Other codecs have
+none: `sources/streams.py` takes it out of their delays."""
 SOUND_LAG = OPUS_LOOKAHEAD + 0.010
 """Seconds by which sound is later than its packets say. The second part is a publisher's capture and the receiver's step of
 10 ms, whose phase is another one in each recording: settled A/V offsets of the conformance suite without it were 7 to 15 ms
@@ -32,14 +33,20 @@ SETTLING = 0.5
 its size yet (seen: 20 ms below what it is a second later), and pictures would go a tick forward and back again."""
 
 
+PAUSE, HASTE = 0.5, 0.6
+"""Seconds without a picture after which the next one begins anew, and for which its successors follow at `FAR_RATE` then: libwebrtc
+learns the sender's clock again, and the first measurements are off by 70 ms (an unmuted camera: seen)."""
+
+
 class Slew:
     """A value that follows its target with at most `rate` per second; the first target is taken at once.
 
-    From an error of more than `FAR` it follows with `FAR_RATE`.
+    From an error of more than `FAR` and after a pause it follows with `FAR_RATE`.
     """
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
+        self._hasty_until = 0.0
         self._value = 0.0
         self._at: float | None = None
 
@@ -53,7 +60,10 @@ class Slew:
         if self._at is None:
             self._value = target
         else:
-            rate = self._rate if abs(target - self._value) <= FAR else max(self._rate, FAR_RATE)
+            if at - self._at > PAUSE:
+                self._hasty_until = at + HASTE
+            hasty = at < self._hasty_until or abs(target - self._value) > FAR
+            rate = max(self._rate, FAR_RATE) if hasty else self._rate
             step = rate * max(0.0, at - self._at)
             self._value += max(-step, min(step, target - self._value))
         self._at = at if self._at is None else max(at, self._at)

@@ -20,7 +20,7 @@ JITTER = 0.8
 """Ticks of distance at which a picture is no longer the successor of the last one; a slow camera has no successors."""
 STRIDE = 6.0
 """Ticks after the last picture up to which the next one is of the same phase (5 fps in a file of 30)."""
-PHASE = 0.75
+PHASE = 0.65
 """Ticks of mean distance at which a stream moves to the neighbouring tick; so far above one half that the axis, which follows by 5 ms/s,
 takes a shift of half a tick back before the stream jumps by a whole one (seen when a simulcast sender begins its largest
 layer: 34 ms for seconds, where 12 were due)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from egress_recorder.sources.delays import ReceiveDelay
+from egress_recorder.sources.streams import unseen
 
 pytestmark = pytest.mark.unit
 
@@ -117,3 +118,11 @@ def test_a_new_subscription_has_a_delay_of_its_own() -> None:
         delay.interval(9.0 * (second + 1), 10 * (second + 1), at=second)
     assert delay.interval(0.3, 5, at=10) is None
     assert delay.interval(0.5, 15, at=11) == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "seconds"),
+    [("audio/opus", 0), ("audio/red", 0), ("audio/PCMU", -0.0065), ("audio/pcma", -0.0065), ("video/VP8", 0)],
+)
+def test_sound_without_look_ahead_is_earlier_than_opus(mime_type: str, seconds: float) -> None:
+    assert unseen(mime_type) == seconds

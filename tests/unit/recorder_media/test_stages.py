@@ -218,6 +218,23 @@ def test_a_sound_that_follows_another_one_is_obeyed_when_its_buffer_has_found_it
     assert sync.correction("v", "b", 10.8) == pytest.approx(0.07 + SOUND_LAG)
 
 
+def test_pictures_that_begin_anew_follow_at_once_what_is_measured_of_them() -> None:
+    sync = LipSync()
+    sync.measured("a", 0.10, 0.0)
+    sync.measured("v", 0.02, 0.0)
+    sync.correction("v", "a", 1.0)
+    sync.measured("v", 0.06, 1.0)
+    assert sync.correction("v", "a", 1.04) == pytest.approx(0.07 + SOUND_LAG), "0.25 s/s"
+    sync.measured("v", 0.02, 4.0)
+    assert sync.correction("v", "a", 4.0) == pytest.approx(0.08 + SOUND_LAG)
+    sync.measured("v", 0.06, 4.1)
+    assert sync.correction("v", "a", 4.1) == pytest.approx(0.04 + SOUND_LAG), "after a pause 3 s/s"
+    for at in (4.5, 4.9, 5.0):
+        sync.correction("v", "a", at)
+    sync.measured("v", 0.02, 5.0)
+    assert sync.correction("v", "a", 5.04) == pytest.approx(0.05 + SOUND_LAG), "and later 0.25 s/s again"
+
+
 def test_the_first_sound_is_obeyed_at_once() -> None:
     sync = LipSync()
     sync.measured("v", 0.02, 0.0)
