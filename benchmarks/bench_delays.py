@@ -23,7 +23,7 @@ from livekit import api, rtc
 from devstack import testpattern
 from devstack.livekit import LiveKitServer
 from devstack.publisher import PublisherProcess
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
+from egress_recorder.sources.delays import OPUS_LOOKAHEAD
 
 FRAMERATE, SETTLED = 30, 4.0
 """Seconds after the subscription in which the receiver's buffers find their size; not counted."""

@@ -9,11 +9,8 @@ from __future__ import annotations
 
 from collections import deque
 
-OPUS_LOOKAHEAD = 0.0065
-"""Seconds by which Opus delays all sound (RFC 6716 §2); in no statistics, and libwebrtc does not take it out. Other codecs have
-none: `sources/streams.py` takes it out of their delays."""
-SOUND_LAG = OPUS_LOOKAHEAD + 0.010
-"""Seconds by which sound is later than its packets say. The second part is a publisher's capture and the receiver's step of
+SOUND_LAG = 0.010
+"""Seconds by which sound is later than its packets and its codec say: a publisher's capture and the receiver's step of
 10 ms, whose phase is another one in each recording: settled A/V offsets of the conformance suite without it were 7 to 15 ms
 (Python SDK, 11.7 in the mean of 14) and 4 to 6 ms (Chromium). Nearer to the SDK's: its spread reaches the limit first."""
 MAX_CORRECTION = 1.5

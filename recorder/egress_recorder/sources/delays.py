@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from collections import deque
 
+OPUS_LOOKAHEAD = 0.0065
+"""Seconds by which Opus delays all sound (RFC 6716 §2); in no statistics, and libwebrtc does not take it out."""
 RESTLESS = 0.03
 """Seconds between the means of two intervals from which on the next look is worth having soon: a mean says little of its moments."""
 FALL_SOUND, FALL_PICTURES = 0.15, 0.1
@@ -37,6 +39,37 @@ FRAMES = 120
 """Pictures whose leads are kept between two looks at the statistics (60 fps for 2 s)."""
 
 
+def look_ahead(mime_type: str) -> float:
+    """Return the seconds by which a track's codec delays it: Opus' look-ahead, which G.711 has not. RED carries Opus."""
+    kind, _, codec = mime_type.lower().partition("/")
+    return 0.0 if kind == "video" or codec in ("pcmu", "pcma") else OPUS_LOOKAHEAD
+
+
+class _Belief:
+    """What is believed of the delays of one subscription."""
+
+    def __init__(self, fall: float) -> None:
+        self._fall = fall
+        self._recent: deque[tuple[float, float]] = deque()
+        """Time and mean of the intervals of the last `LASTING` seconds."""
+        self._first: float | None = None
+        self._last = (0.0, 0.0)
+
+    def of(self, mean: float, at: float) -> float:
+        """Return what is believed of the `mean` of the interval until `at`."""
+        self._recent.append((at, mean))
+        while self._recent[0][0] <= at - LASTING:
+            self._recent.popleft()
+        if self._first is None:
+            self._first, self._last = at, (at, mean)
+        before, value = self._last
+        slowly = value - self._fall * (at - before)
+        if mean < slowly - GREAT and at - self._first >= SETTLING:
+            mean = min(slowly, max(recent for _, recent in self._recent))
+        self._last = at, mean
+        return mean
+
+
 class ReceiveDelay:
     """The mean delay of each interval between two looks at the counters of one track, as far as it is believed."""
 
@@ -45,10 +78,7 @@ class ReceiveDelay:
         self._fall = fall
         self._last = (0.0, 0)
         self._mean = 0.0
-        self._recent: deque[tuple[float, float]] = deque()
-        """Time and mean of the intervals of the last `LASTING` seconds."""
-        self._first: float | None = None
-        self._last_belief = (0.0, 0.0)
+        self._belief = _Belief(fall)
         self.restless = False
         """True while the delay changes from one interval to the next."""
         self._leads: deque[float] = deque(maxlen=FRAMES)
@@ -68,26 +98,12 @@ class ReceiveDelay:
         lead = self._lead()
         self._leads.clear()
         if count < last[1]:
-            self._recent.clear()
-            self._first = None
+            self._belief = _Belief(self._fall)
         if count <= last[1] or total < last[0]:
             return None
         before, self._mean = self._mean, (total - last[0]) / (count - last[1]) + lead
         self.restless = abs(self._mean - before) > RESTLESS
-        return self._believe(self._mean, at)
-
-    def _believe(self, mean: float, at: float) -> float:
-        self._recent.append((at, mean))
-        while self._recent[0][0] <= at - LASTING:
-            self._recent.popleft()
-        if self._first is None:
-            self._first, self._last_belief = at, (at, mean)
-        before, value = self._last_belief
-        slowly = value - self._fall * (at - before)
-        if mean < slowly - GREAT and at - self._first >= SETTLING:
-            mean = min(slowly, max(recent for _, recent in self._recent))
-        self._last_belief = at, mean
-        return mean
+        return self._belief.of(self._mean, at)
 
     def _lead(self) -> float:
         """The mean: the processing delay is one as well, and on a lossy path both have the same long tail."""

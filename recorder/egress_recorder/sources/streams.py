@@ -15,9 +15,8 @@ from collections.abc import Callable
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats, RtcStats
 
-from egress_recorder.media.lipsync import OPUS_LOOKAHEAD
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
-from egress_recorder.sources.delays import FALL_PICTURES, FALL_SOUND, ReceiveDelay
+from egress_recorder.sources.delays import FALL_PICTURES, FALL_SOUND, ReceiveDelay, look_ahead
 from egress_recorder.sources.sdk import PictureStream, enable
 from egress_recorder.sources.stall import Stall
 from egress_recorder.sources.starvation import Starvation
@@ -61,7 +60,7 @@ class Pump:
         """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
         self._delay = ReceiveDelay(FALL_PICTURES if kind == "video" else FALL_SOUND)
-        self._unseen = unseen(publication.mime_type)
+        self._look_ahead = look_ahead(publication.mime_type)
         sink.opened(self._sid, kind, clock(), still=still)
         run = self._video() if kind == "video" else self._audio()
         self._tasks = [asyncio.create_task(run), asyncio.create_task(self._stats())]
@@ -122,7 +121,7 @@ class Pump:
                     continue
                 total, count = self._counters(report.inbound_rtp.inbound)
                 if (seconds := self._delay.interval(total, count, now)) is not None:
-                    self._sink.delay(self._sid, seconds + self._unseen, now - interval / 2)
+                    self._sink.delay(self._sid, seconds + self._look_ahead, now - interval / 2)
                 anew = self._is_stalled(report.inbound_rtp, now)
                 if self._stall.suspected:
                     self._sink.held(self._sid, now)
@@ -160,14 +159,6 @@ class Pump:
         if self.track.kind == rtc.TrackKind.KIND_VIDEO:
             return inbound.total_processing_delay, inbound.frames_decoded
         return inbound.jitter_buffer_delay, inbound.jitter_buffer_emitted_count
-
-
-def unseen(mime_type: str) -> float:
-    """Return the seconds that a codec's own delay differs from Opus', which every sound is taken to have (`lipsync.SOUND_LAG`).
-
-    RED carries Opus. G.711 has no look-ahead.
-    """
-    return -OPUS_LOOKAHEAD if mime_type.lower() in ("audio/pcmu", "audio/pcma") else 0.0
 
 
 async def _close(stream: rtc.VideoStream | rtc.AudioStream) -> None:
