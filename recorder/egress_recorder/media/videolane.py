@@ -26,6 +26,9 @@ takes a shift of half a tick back before the stream jumps by a whole one (seen w
 layer: 34 ms for seconds, where 12 were due)."""
 SMOOTHING = 0.05
 """Weight of a new picture in the mean distance (20 pictures)."""
+SETTLING, PHASE_SETTLING, SMOOTHING_SETTLING = 2.0, 0.55, 0.1
+"""Seconds after pictures began (again), in which their first measured delays are replaced by right ones, and `PHASE` and `SMOOTHING`
+for so long: a tick taken for a wrong delay is left at once, where the axis would need six seconds (an unmuted camera: 27 ms)."""
 SMOOTHING_YOUNG, YOUNG = 0.2, 1.5
 """The same for `lateness` in the first seconds of the file, in which its axis follows at once (`timeline.SOUND_BEGIN`)."""
 
@@ -50,6 +53,8 @@ class VideoLane(Generic[P]):
         self._last = -1
         self._slow = False
         self._phase = 0.0
+        self._settled = 0.0
+        """Ideal tick from which on the phase of what is shown is a settled one."""
         self.lateness = 0.0
         """Seconds by which pictures were lately due after the tick that shows them, on average."""
         self._placed = 0
@@ -123,15 +128,18 @@ class VideoLane(Generic[P]):
     def _round(self, ideal: float) -> int:
         successor = self._last + 1
         distance = ideal - successor
+        most, weight = (PHASE, SMOOTHING) if ideal >= self._settled else (PHASE_SETTLING, SMOOTHING_SETTLING)
         if self._last >= 0 and -JITTER <= distance <= (0.0 if self._slow else JITTER):
-            self._phase += SMOOTHING * (distance - self._phase)
-            if abs(self._phase) <= PHASE:
+            self._phase += weight * (distance - self._phase)
+            if abs(self._phase) <= most:
                 return successor
         elif self._last >= 0 and 0 < distance < STRIDE:
             tick = round(ideal - self._phase)
-            self._phase += SMOOTHING * (ideal - tick - self._phase)
-            if abs(self._phase) <= PHASE:
+            self._phase += weight * (ideal - tick - self._phase)
+            if abs(self._phase) <= most:
                 return tick
+        elif self._last < 0 or distance > 0:
+            self._settled = ideal + SETTLING * self._fps
         tick = max(0, round(ideal))
         self._phase = ideal - tick
         return tick

@@ -88,6 +88,21 @@ def test_black_follows_the_last_picture_and_the_next_picture_follows_black() -> 
     assert shown == [*range(10), *[None] * 10, *[99] * 10]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_the_tick_of_a_wrong_first_delay_is_left_once_the_right_one_is_known(again: bool) -> None:
+    lane: VideoLane[int] = VideoLane(30)
+    if again:
+        for number in range(90):
+            lane.place(number, number / 30)
+        lane.place(None, 3.0)
+    begin = 150 / 30 if again else 0.5
+    wrong = 0.62 / 30
+    for number in range(120):
+        lane.place(number, begin + number / 30 - (0.0 if number < 18 else wrong))
+    assert lane.lateness == pytest.approx(1 / 30 - wrong, abs=0.002)
+    assert lane.dropped == 1
+
+
 def test_a_picture_whose_tick_is_written_is_dropped_and_counted() -> None:
     lane: VideoLane[int] = VideoLane(30)
     lane.place(1, 0.0)
@@ -134,14 +149,14 @@ def test_a_steady_picture_is_never_further_off_than_half_a_tick(phase: float, fp
     assert all(abs(tick.index / fps - (tick.picture or 0.0)) <= 0.51 / fps for tick in ticks)
 
 
-def test_a_shift_of_more_than_half_a_tick_waits_for_the_axis() -> None:
+def test_a_later_shift_of_more_than_half_a_tick_waits_for_the_axis() -> None:
     # Then 20 ms are 20 ms of lateness, which the axis takes back, and not a jump by 33 ms.
     lane: VideoLane[int] = VideoLane(30)
-    for number in range(60):
-        lane.place(number, (number + (0.0 if number < 30 else 0.6)) / 30)
-    assert [tick.picture for tick in lane.ticks(60 / 30)] == list(range(60))
+    for number in range(120):
+        lane.place(number, (number + (0.0 if number < 90 else 0.6)) / 30)
+    assert [tick.picture for tick in lane.ticks(120 / 30)] == list(range(120))
     assert lane.lateness * 30 == pytest.approx(0.6, abs=0.2)
-    for number in range(60, 120):
+    for number in range(120, 180):
         lane.place(number, (number + 0.95) / 30)
-    shown = [tick.picture for tick in lane.ticks(4.0)]
-    assert shown[-1] == 118, "of nearly a tick it jumps"
+    shown = [tick.picture for tick in lane.ticks(6.0)]
+    assert shown[-1] == 178, "of nearly a tick it jumps"
