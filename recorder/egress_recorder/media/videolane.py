@@ -26,11 +26,11 @@ takes a shift of half a tick back before the stream jumps by a whole one (seen w
 layer: 34 ms for seconds, where 12 were due)."""
 SMOOTHING = 0.05
 """Weight of a new picture in the mean distance (20 pictures)."""
+SMOOTHING_YOUNG, YOUNG = 0.2, 1.5
+"""The same for `lateness` in the first seconds of the file, in which its axis follows at once (`timeline.SOUND_BEGIN`)."""
 SETTLING, PHASE_SETTLING, SMOOTHING_SETTLING = 2.0, 0.55, 0.1
 """Seconds after pictures began (again), in which their first measured delays are replaced by right ones, and `PHASE` and `SMOOTHING`
 for so long: a tick taken for a wrong delay is left at once, where the axis would need six seconds (an unmuted camera: 27 ms)."""
-SMOOTHING_YOUNG, YOUNG = 0.2, 1.5
-"""The same for `lateness` in the first seconds of the file, in which its axis follows at once (`timeline.SOUND_BEGIN`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +129,17 @@ class VideoLane(Generic[P]):
         successor = self._last + 1
         distance = ideal - successor
         most, weight = (PHASE, SMOOTHING) if ideal >= self._settled else (PHASE_SETTLING, SMOOTHING_SETTLING)
+        tick: int | None = None
         if self._last >= 0 and -JITTER <= distance <= (0.0 if self._slow else JITTER):
-            self._phase += weight * (distance - self._phase)
-            if abs(self._phase) <= most:
-                return successor
+            tick = successor
         elif self._last >= 0 and 0 < distance < STRIDE:
             tick = round(ideal - self._phase)
+        elif self._last < 0 or distance > 0:
+            self._settled = ideal + SETTLING * self._fps
+        if tick is not None:
             self._phase += weight * (ideal - tick - self._phase)
             if abs(self._phase) <= most:
                 return tick
-        elif self._last < 0 or distance > 0:
-            self._settled = ideal + SETTLING * self._fps
         tick = max(0, round(ideal))
         self._phase = ideal - tick
         return tick
