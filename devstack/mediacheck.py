@@ -18,6 +18,8 @@ from devstack import testpattern
 
 STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 """Decoder options: damage is an error. FFmpeg conceals it otherwise, and a file that is to be proven would pass."""
+SETTLED = 2.0
+"""Seconds of a file after which its sync is one that lasts."""
 
 
 @dataclass(slots=True)
@@ -72,6 +74,16 @@ class MediaReport:
     def offsets_ms(self) -> list[float]:
         """Flash minus beep in ms per pair; negative: the sound is late."""
         return pair_offsets(self.flashes, self.beeps)
+
+    @property
+    def settled_ms(self) -> list[float]:
+        """The same from the third second on.
+
+        Before, pictures may come late from a busy publisher and catch up: the key frame that is asked for at the start waits for
+        its CPU and its pacer, while its sound does not (seen: 260 ms, 137 a second later, then none), and the receipt of
+        packets, which is all a receiver knows, says nothing of that.
+        """
+        return pair_offsets([flash for flash in self.flashes if flash >= SETTLED], self.beeps)
 
     def counted(self, start: float = 0.0, end: float = float("inf")) -> list[int]:
         """Return the readable numbers of frames with start <= time < end, in order, repetitions included."""

@@ -135,7 +135,7 @@ def test_every_kind_of_output_at_once_holds_the_same_recording(
     assert (video.errors, video.streams) == ([], "h264 640x360@30 + aac 2ch")
     assert video.frames == status["progress"]["frames"] == pytest.approx(video.duration * RATE, abs=2)
     assert len(video.flashes) >= 7
-    assert abs(mean(video.offsets_ms)) < 80
+    assert abs(mean(video.settled_ms)) < 80
     assert_same_sound(check(kept.fetch("a.ogg")), video)
 
     for folder in HLS:
@@ -153,7 +153,7 @@ def test_every_kind_of_output_at_once_holds_the_same_recording(
     assert arrived.errors == []
     assert arrived.frames >= video.frames - 4 * RATE
     assert runs_in(arrived.counters, video.counters), "from its first key frame on nothing is missing"
-    assert abs(mean(arrived.offsets_ms)) < 80
+    assert abs(mean(arrived.settled_ms)) < 80
     assert_images(kept, count, [video])
 
 
@@ -230,7 +230,7 @@ def test_every_kind_of_output_goes_on_after_a_kill(
     assert_same_sound(sounds[1], videos[1])
     assert [report.errors for report in (*videos[1:], *sounds[1:])] == [[], []]
     # Of the killed pod's file there may be a second, in which no flash begins.
-    assert all(abs(mean(report.offsets_ms)) < 80 for report in (videos if what == "process" else videos[1:]))
+    assert all(abs(mean(report.settled_ms)) < 80 for report in (videos if what == "process" else videos[1:]))
 
     playlists = [kept.hls(folder) for folder in HLS]
     for hls in playlists:
