@@ -129,12 +129,13 @@ def main() -> None:
     options.add_argument("--runs", type=int, default=5)
     options.add_argument("--seconds", type=float, default=8)
     options.add_argument("--codec", default="vp8", choices=("vp8", "h264"))
+    options.add_argument("--size", default="1280x720", help="of the publisher's pictures (1280x720)")
     arguments = options.parse_args()
     describe_machine()
     with (
         workspace(arguments.keep) as directory,
         livekit(directory) as server,
-        publisher(server, "delays", "--codec", arguments.codec) as source,
+        publisher(server, "delays", "--codec", arguments.codec, "--size", arguments.size) as source,
     ):
         time.sleep(4)
         rests = [

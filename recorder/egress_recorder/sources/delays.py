@@ -6,10 +6,10 @@ is the processing delay (first packet to decoded picture, W3C webrtc-stats), plu
 (libwebrtc's render time) over its delivery: the render time contains the decoder's worst case and 10 ms that a screen
 would need. The jitter-buffer delay of video, which ends before the decoder, left pictures 10-15 ms late.
 
-What a publisher does before it sends is in no statistics. Measured with the SDK's own (`benchmarks/bench_delays.py`): the
-first packet of a 720p picture leaves 8-10 ms after its capture, and sound waits the 20 ms of its Opus packet, 10 of
-which the receiver's 10 ms steps take out again. The two cancel within 3 ms. What is still seen in decoded files,
-less with Chromium as publisher than with the SDK, is `lipsync.SOUND_LAG`.
+What a publisher does before it sends is in no statistics. Measured with the SDK's own (`benchmarks/bench_delays.py --size`): the first
+packet of a picture leaves 4 ms after its capture at 640x360, 10 ms at 1280x720 and 19 ms at 1920x1080, because it is encoded first
+(`encoding`); and sound waits the 20 ms of its Opus packet, 10 of which the receiver's 10 ms steps take out again. What
+remains in decoded files, less with Chromium as publisher than with the SDK, is `lipsync.SOUND_LAG`.
 
 On a machine whose CPUs are all busy the statistics lie, and always to one side: a packet is stamped when the receiver's thread gets to
 it, and a picture is delivered after it was decoded, so that both figures are too small by what the thread waited for a
@@ -23,6 +23,9 @@ from collections import deque
 
 OPUS_LOOKAHEAD = 0.0065
 """Seconds by which Opus delays all sound (RFC 6716 §2); in no statistics, and libwebrtc does not take it out."""
+ENCODING = 0.0083
+"""Seconds per megapixel that a software encoder needs in real time (VP8 of libwebrtc: 4.2, 10.0 and 19.5 ms at 0.23, 0.92 and 2.07 megapixels, of
+which 2.3 do not depend on the size; OpenH264 is 1 ms faster at 0.23)."""
 RESTLESS = 0.03
 """Seconds between the means of two intervals from which on the next look is worth having soon: a mean says little of its moments."""
 FALL_SOUND, FALL_PICTURES = 0.15, 0.1
@@ -43,6 +46,11 @@ def look_ahead(mime_type: str) -> float:
     """Return the seconds by which a track's codec delays it: Opus' look-ahead, which G.711 has not. RED carries Opus."""
     kind, _, codec = mime_type.lower().partition("/")
     return 0.0 if kind == "video" or codec in ("pcmu", "pcma") else OPUS_LOOKAHEAD
+
+
+def encoding(width: int, height: int) -> float:
+    """Return the seconds for which a publisher encodes a picture of this size before its first packet leaves."""
+    return ENCODING * width * height / 1e6
 
 
 class _Belief:

@@ -16,7 +16,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import InboundRtpStreamStats, RtcStats
 
 from egress_recorder.media.values import CHANNELS, SAMPLE_RATE, Kind, MediaSink, Picture
-from egress_recorder.sources.delays import FALL_PICTURES, FALL_SOUND, ReceiveDelay, look_ahead
+from egress_recorder.sources.delays import FALL_PICTURES, FALL_SOUND, ReceiveDelay, encoding, look_ahead
 from egress_recorder.sources.sdk import PictureStream, enable
 from egress_recorder.sources.stall import Stall
 from egress_recorder.sources.starvation import Starvation
@@ -60,7 +60,8 @@ class Pump:
         """True when something of the track came: a packet of sound, a decoded picture."""
         kind: Kind = "video" if track.kind == rtc.TrackKind.KIND_VIDEO else "audio"
         self._delay = ReceiveDelay(FALL_PICTURES if kind == "video" else FALL_SOUND)
-        self._look_ahead = look_ahead(publication.mime_type)
+        self._codec_delay = look_ahead(publication.mime_type)
+        """Seconds of the publisher's encoder, which no statistics hold."""
         sink.opened(self._sid, kind, clock(), still=still)
         run = self._video() if kind == "video" else self._audio()
         self._tasks = [asyncio.create_task(run), asyncio.create_task(self._stats())]
@@ -79,6 +80,7 @@ class Pump:
                 frame = event.frame
                 if frame.width < SMALLEST_PICTURE or frame.height < SMALLEST_PICTURE:
                     continue
+                self._codec_delay = encoding(frame.width, frame.height)
                 picture = Picture(frame.data, frame.width, frame.height, 90 * int(event.rotation))
                 self._sink.picture(self._sid, picture, self._captured(event.timestamp_us))
         finally:
@@ -121,7 +123,7 @@ class Pump:
                     continue
                 total, count = self._counters(report.inbound_rtp.inbound)
                 if (seconds := self._delay.interval(total, count, now)) is not None:
-                    self._sink.delay(self._sid, seconds + self._look_ahead, now - interval / 2)
+                    self._sink.delay(self._sid, seconds + self._codec_delay, now - interval / 2)
                 anew = self._is_stalled(report.inbound_rtp, now)
                 if self._stall.suspected:
                     self._sink.held(self._sid, now)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from egress_recorder.sources.delays import ReceiveDelay, look_ahead
+from egress_recorder.sources.delays import ReceiveDelay, encoding, look_ahead
 
 pytestmark = pytest.mark.unit
 
@@ -125,3 +125,11 @@ def test_a_new_subscription_has_a_delay_of_its_own() -> None:
 )
 def test_opus_is_later_than_sound_without_look_ahead(mime_type: str, seconds: float) -> None:
     assert look_ahead(mime_type) == seconds
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "milliseconds"), [(640, 360, 4.2), (1280, 720, 10.0), (1920, 1080, 19.5)]
+)
+def test_a_picture_is_sent_later_the_larger_it_is(width: int, height: int, milliseconds: float) -> None:
+    """As `benchmarks/bench_delays.py --size` measures it; 2.3 ms are every picture's and belong to the lag of sound."""
+    assert 1000 * encoding(width, height) + 2.3 == pytest.approx(milliseconds, abs=0.3)
