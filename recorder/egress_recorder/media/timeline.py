@@ -1,8 +1,8 @@
 """Owns the time of the file: the only place where the times of its frames and samples come from; pure.
 
 File time 0 is the first media of any track; from there the file has one frame per tick and one sample per 1/48000 s
-up to its end, so that its length is the wall clock's. Pictures wait in a ring until the sound of their own moment was
-heard and measured (`HOLD`, `HEARD`), and are placed by that; encoded packets are never re-timed. Samples are
+up to its end, so that its length is the wall clock's. Pictures wait `HOLD` seconds in a ring, so that the lip-sync
+correction of their own moment is known, and are placed by it; encoded packets are never re-timed. Samples are
 counted per stream (`audioclock`). What nobody publishes is black and silence. The origin moves a little (`axis`):
 no picture gets its place before `begin` has found the phase of the first ones, and no sound before jitter buffers have found
 their size (`SOUND_BEGIN`), so that these moves cost nothing.
@@ -28,13 +28,8 @@ C = TypeVar("C")
 
 HOLD, HOLD_RESTLESS = 0.15, 0.4
 """Seconds that a picture waits for the delays of its moment to be measured, and while these are unknown or restless."""
-HEARD = 0.2
-"""Seconds after the sound of a picture's moment was heard in which its delay is measured. A buffer that shrinks by 65 ms/s from 0.8 s
-(starved CPUs) has another delay then than when the picture came, and pictures were late by 25 to 50 ms for seconds. Of 0.1 to
-0.3 this met the sound best before pictures became late for their ticks (`LATE`)."""
-RING_PICTURES = 60
-"""Bound of the ring: what waits at 30 fps for the greatest correction. Beyond it (a faster camera on a starved machine, a clock that
-jumps) the oldest picture gets its place by what is known so far; before the file has begun it goes."""
+RING_SECONDS = 0.5
+"""Bound of the ring; beyond it the oldest picture goes (only a clock that jumps can fill it)."""
 LATE = 0.3
 """Seconds by which media may be delivered late before its place is filled."""
 STALE = 2.0
@@ -72,6 +67,7 @@ class Timeline(Generic[P, C]):
         """Monotonic time of the first media; never moves."""
         self.lane: VideoLane[P] = VideoLane(fps)
         self._fps, self._has_video, self._has_audio = fps, video, audio
+        self._ring_limit = max(4, int(RING_SECONDS * 60))
         self._ring: deque[tuple[str, P | None, float]] = deque()
         self._videos: dict[str, _Video] = {}
         self._live: list[str] = []
@@ -268,25 +264,20 @@ class Timeline(Generic[P, C]):
         if self._ring:
             at = max(at, self._ring[-1][2])
         self._ring.append((track, picture, at))
-        if len(self._ring) > RING_PICTURES:
-            oldest = self._ring.popleft()
-            if self._begun:
-                self._place(*oldest)
-            else:
-                self.lane.dropped += 1
-                self.counts.overflow += 1
+        if len(self._ring) > self._ring_limit:
+            # Bounded: the oldest picture gives way; it still takes its place in time, only unseen.
+            self._ring.popleft()
+            self.lane.dropped += 1
+            self.counts.overflow += 1
 
     def _due(self, now: float) -> float:
         assert self.origin is not None
         return min(now - HOLD - LATE + self._correction, now - LATE) - self.origin
 
     def _hold(self, track: str) -> float:
-        """How long a picture waits; what is written waits longer in any case (`_due`)."""
-        audio = next(iter(self._audios), None)
-        if audio is None or track not in self._videos:
-            return HOLD
-        waits = HOLD if self._lipsync.calm(track, audio) else HOLD_RESTLESS
-        return max(waits, self._correction + HEARD)
+        """How long a picture waits; what is written waits longer in any case (HOLD + LATE)."""
+        calm = self._lipsync.calm(track, next(iter(self._audios), None))
+        return HOLD if calm or track not in self._videos else HOLD_RESTLESS
 
     def _place(self, track: str, picture: P | None, captured: float) -> None:
         assert self.origin is not None
