@@ -21,7 +21,8 @@ from devstack.streamservers import (
     has_srt,
 )
 from support.realtime import REALTIME
-from support.scene import Recording, Scene
+from support.receivers import SECONDS_OF_SYNC, until_arrived
+from support.scene import Scene
 
 pytestmark = [
     pytest.mark.integration,
@@ -39,13 +40,6 @@ def srt(tmp_path: Path) -> Iterator[SrtReceiver]:
     receiver.start()
     yield receiver
     receiver.kill()
-
-
-def until_settled(recording: Recording, rtmp: RtmpReceiver) -> None:
-    """Wait until the newest stream has the seconds in which its sync can be judged: it needs 100 kB for one."""
-    recording.until(
-        lambda _: rtmp.recordings() and rtmp.recordings()[-1].stat().st_size > 650_000, 60, "a longer stream"
-    )
 
 
 def test_streams_run_beside_the_file_and_change_while_recording(
@@ -70,7 +64,7 @@ def test_streams_run_beside_the_file_and_change_while_recording(
             60,
             "two running streams",
         )
-        until_settled(recording, rtmp)
+        until_arrived(recording, rtmp, 1, SECONDS_OF_SYNC)
         recording.patch({"streamOutputs": [{"urls": []}, {"destinations": [venue, later, lost]}]})
         status = recording.until(
             lambda status: (
@@ -85,7 +79,7 @@ def test_streams_run_beside_the_file_and_change_while_recording(
             120,
             "one stream added, one removed, one that cannot be",
         )
-        until_settled(recording, rtmp)
+        until_arrived(recording, rtmp, 2, SECONDS_OF_SYNC)
         [failed] = [one for one in status["streamResults"] if one.get("id") == "lost"]
         assert "Secret stream-urls (urlSecretRef) has no key not-there: add it" in failed["error"]
         recording.stop()

@@ -13,13 +13,12 @@ from devstack.stack import CLAIM
 from devstack.streamservers import MISSING_RTMP, RtmpReceiver, free_port, has_rtmp
 from support.pictures import capture_process, counter, decoded
 from support.realtime import REALTIME
+from support.receivers import SECONDS_OF_SYNC, until_arrived
 from support.scene import Recording, Scene
 
 pytestmark = [pytest.mark.integration, REALTIME]
 needs_rtmp = pytest.mark.skipif(not has_rtmp(), reason=MISSING_RTMP)
 SMALL = {"width": 640, "height": 360, "videoBitrate": 800}
-SECONDS_OF_SYNC = 650_000
-"""Bytes of a stream of this size in which some seconds of settled sync are: it needs 100 kB for a second."""
 
 
 def streams_alone(scene: Scene, *urls: str) -> Recording:
@@ -29,14 +28,6 @@ def streams_alone(scene: Scene, *urls: str) -> Recording:
 def until_streaming(recording: Recording) -> None:
     recording.until(
         lambda status: any("startedAt" in one for one in status.get("streamResults", [])), 60, "a stream"
-    )
-
-
-def until_arrived(recording: Recording, rtmp: RtmpReceiver, count: int, size: int = 300_000) -> None:
-    recording.until(
-        lambda _: len(rtmp.recordings()) >= count and rtmp.recordings()[-1].stat().st_size > size,
-        60,
-        f"{count} streams at the receiver",
     )
 
 
